@@ -1,0 +1,16 @@
+//! The product's nouns: runs, events, models, forget sets. Plain data, no I/O.
+//!
+//! `store` maps these to rows, `http` presents them, `jobs` moves them through their lives.
+
+mod event;
+mod forget;
+mod model;
+mod run;
+
+pub use event::{Event, EventKind};
+pub use forget::{ForgetSet, Sample};
+pub use model::{Alias, ModelName, ModelRef, Selector, Version, VersionRef};
+pub use run::{
+    Best, Bound, DatasetRef, Kind, Only, Progress, Promote, Run, RunError, Source, Status, Train, Unlearn,
+    Verify, Work,
+};

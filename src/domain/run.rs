@@ -1,0 +1,212 @@
+//! A run: a durable piece of work with a lifecycle and an event log.
+
+use super::{ForgetSet, VersionRef};
+use crate::nn::Recipe;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What a run is doing with its life.
+///
+/// ```text
+/// queued ──▶ running ──▶ succeeded | failed
+///   │           └──▶ canceling ──▶ canceled
+///   └──▶ canceled
+/// ```
+/// A process that dies leaves `running` behind; the next start puts such a run back to `queued`
+/// (and a `canceling` one to `canceled`), so that no run claims to be running that is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Queued,
+    Running,
+    Canceling,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+impl Status {
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Canceling, Self::Succeeded, Self::Failed, Self::Canceled];
+
+    /// Whether nothing further can happen to the run.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled)
+    }
+
+    /// The one table of transitions: the store's guard and the model test both read it.
+    pub const fn can_become(self, next: Self) -> bool {
+        match self {
+            Self::Queued => matches!(next, Self::Running | Self::Canceled | Self::Failed),
+            // back to queued: the process that ran it is gone
+            Self::Running => {
+                matches!(next, Self::Succeeded | Self::Failed | Self::Canceling | Self::Queued)
+            }
+            // a run that finished or failed before it saw the request keeps its own ending
+            Self::Canceling => matches!(next, Self::Canceled | Self::Succeeded | Self::Failed),
+            Self::Succeeded | Self::Failed | Self::Canceled => false,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Canceling => "canceling",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+/// What sort of work a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Train,
+    Unlearn,
+}
+
+/// The checked, fully resolved work order of a run, as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    Train(Train),
+    Unlearn(Unlearn),
+}
+
+impl Work {
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Train(_) => Kind::Train,
+            Self::Unlearn(_) => Kind::Unlearn,
+        }
+    }
+}
+
+/// Train a model by a recipe, every hyperparameter resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Train {
+    pub recipe: Recipe,
+}
+
+/// Make a version forget rows of the data it was trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unlearn {
+    /// The version that is to forget; it is never changed.
+    pub parent: VersionRef,
+    pub forget: ForgetSet,
+    pub method: crate::unlearn::Method,
+    pub verify: Verify,
+    pub promote: Option<Promote>,
+    pub revoke_parent: bool,
+}
+
+/// How thoroughly the effect of unlearning is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// Before and after, with a matched membership-inference attack.
+    #[default]
+    Quick,
+    /// Also beside two models retrained without the forget set, with dormant-knowledge probes.
+    Standard,
+}
+
+/// Move an alias to the new version, but only if every bound holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Promote {
+    pub alias: String,
+    #[serde(default)]
+    pub only_if: Only,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Only {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget_accuracy: Option<Bound>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_accuracy_drop: Option<Bound>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_accuracy_drop: Option<Bound>,
+}
+
+/// An upper bound, in fractions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    pub lte: f64,
+}
+
+/// Which data a run used; never left to guess.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DatasetRef {
+    pub name: String,
+    pub version: u32,
+    /// `sha256:` over features, labels and subjects of every row.
+    pub digest: String,
+    pub source: Source,
+}
+
+/// Where a dataset's bytes came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The configured datasets folder.
+    File,
+    /// A public mirror, checked by SHA-256 and kept in the cache.
+    Download,
+    /// Generated by the program itself.
+    Embedded,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Progress {
+    pub epoch: u32,
+    pub epochs: u32,
+}
+
+/// The best value of the run's main measure so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Best {
+    pub metric: String,
+    pub value: f64,
+    pub epoch: u32,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunError {
+    pub code: String,
+    pub message: String,
+}
+
+/// A run as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub id: Uuid,
+    pub work: Work,
+    pub status: Status,
+    /// The model name that gets the version this run publishes.
+    pub model: String,
+    pub dataset: DatasetRef,
+    pub seed: u64,
+    pub progress: Progress,
+    pub best: Option<Best>,
+    pub error: Option<RunError>,
+    /// Number of the newest durable event; events are numbered from 1 without gaps.
+    pub last_seq: u64,
+    pub version: Option<VersionRef>,
+    /// How often a process has started this run (2 after a crash).
+    pub attempt: u32,
+    pub tags: BTreeMap<String, String>,
+    pub deadline_s: Option<u64>,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+}

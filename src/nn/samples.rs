@@ -1,0 +1,69 @@
+//! A borrowed view of labelled rows: what the mathematics sees of a dataset.
+
+/// Row-major features, `n_rows × n_features`.
+#[derive(Clone, Copy, Debug)]
+pub enum Features<'a> {
+    /// Image bytes; the network sees `byte / 255`.
+    U8(&'a [u8]),
+    /// Floats; the network sees them as they are.
+    F32(&'a [f32]),
+}
+
+/// Labelled rows. A row's id is its position.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples<'a> {
+    features: Features<'a>,
+    labels: &'a [u32],
+    n_features: usize,
+    n_classes: usize,
+}
+
+impl<'a> Samples<'a> {
+    /// # Panics
+    ///
+    /// If there are not `n_features` features for every label, or a label is not below `n_classes`.
+    #[track_caller]
+    pub fn new(features: Features<'a>, labels: &'a [u32], n_features: usize, n_classes: usize) -> Self {
+        let len = match features {
+            Features::U8(values) => values.len(),
+            Features::F32(values) => values.len(),
+        };
+        let n_rows = labels.len();
+        assert_eq!(len, n_rows * n_features, "features are not {n_rows}×{n_features}");
+        assert!(labels.iter().all(|&label| (label as usize) < n_classes), "a label is not below {n_classes}");
+        Self { features, labels, n_features, n_classes }
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    pub fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    pub fn label(&self, row: usize) -> u32 {
+        self.labels[row]
+    }
+
+    pub fn labels(&self) -> &'a [u32] {
+        self.labels
+    }
+
+    /// Writes row `row` as the network sees it.
+    pub fn copy_row(&self, row: usize, x: &mut [f32]) {
+        let range = row * self.n_features..(row + 1) * self.n_features;
+        match self.features {
+            Features::U8(values) => {
+                for (x, &byte) in x.iter_mut().zip(&values[range]) {
+                    *x = f32::from(byte) * (1.0 / 255.0);
+                }
+            }
+            Features::F32(values) => x.copy_from_slice(&values[range]),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Training by any recipe, watched and stoppable by an observer.
+
+use super::{Mlp, Recipe, Samples};
+use std::ops::ControlFlow;
+
+/// What a training run may look at. Rows are positions in the respective samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<'a> {
+    pub train: Samples<'a>,
+    /// Rows of `train` that must not be used: they were forgotten.
+    /// Sorted, without duplicates.
+    pub excluded: &'a [u32],
+    /// The official test set; only reported, never tuned on.
+    pub test: Samples<'a>,
+}
+
+/// The state of an epoch so far, after a mini-batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchReport {
+    /// From 1.
+    pub epoch: u32,
+    /// Mini-batches done in this epoch, from 1.
+    pub batch: u64,
+    pub batches: u64,
+    /// Running means over the epoch's mini-batches.
+    pub loss: f64,
+    pub accuracy: f64,
+}
+
+/// A finished epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochReport {
+    /// From 1.
+    pub epoch: u32,
+    pub epochs: u32,
+    /// Mean cross-entropy in nats over the epoch's mini-batches, each measured before its update.
+    pub train_loss: f64,
+    pub train_accuracy: f64,
+    /// On rows never trained on.
+    pub test_loss: f64,
+    pub test_accuracy: f64,
+    /// On the held-out part of the training file, where the recipe keeps one.
+    pub holdout_loss: Option<f64>,
+    pub holdout_accuracy: Option<f64>,
+    /// What the reference program of this mode prints.
+    pub reported_accuracy: f64,
+    /// At the epoch's last mini-batch.
+    pub learning_rate: f64,
+    /// L2 norm of the epoch's last gradient.
+    pub grad_norm: f64,
+    /// Samples trained on in this epoch.
+    pub n_samples: u64,
+}
+
+/// Watches a training; either answer may stop it at once.
+pub trait Observer {
+    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
+    fn on_epoch(&mut self, report: &EpochReport, model: &Mlp) -> ControlFlow<()>;
+}
+
+/// What came of a training.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The last epoch's weights, or the best one's under early stopping.
+    pub model: Mlp,
+    pub best_epoch: u32,
+    /// `false` when the observer stopped it.
+    pub completed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    #[error("the loss stopped being a finite number in epoch {epoch}, mini-batch {batch}")]
+    NonFinite { epoch: u32, batch: u64 },
+    #[error("no training rows are left")]
+    NoRows,
+}
+
+/// Trains a new network.
+///
+/// The same recipe and problem give the same bits.
+pub fn train(
+    recipe: &Recipe,
+    problem: &Problem<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
+    let _ = (recipe, problem, observer);
+    todo!()
+}

@@ -1,0 +1,102 @@
+//! Unlearning: methods that remove the influence of rows from a trained network, and their measures.
+//!
+//! Depends on `nn` alone.
+
+mod method;
+mod report;
+
+pub use method::{GradientAscent, Method, ResetLast, Variant};
+pub use report::{Measure, Report, Verdict};
+
+use crate::nn::{BatchReport, Mlp, Recipe, Samples, TrainError};
+use std::ops::ControlFlow;
+
+/// What is to be forgotten, by which network, trained how.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    pub parent: &'a Mlp,
+    /// How the parent was first trained: retraining repeats it.
+    pub recipe: &'a Recipe,
+    pub train: Samples<'a>,
+    pub test: Samples<'a>,
+    /// Rows of `train` an ancestor has already forgotten. Sorted.
+    pub excluded: &'a [u32],
+    /// Rows of `train` to forget now, all among the rows the parent was trained on. Sorted.
+    pub forget: &'a [u32],
+    /// The class when the forget set is exactly a whole class: measures then leave it out of
+    /// `test_accuracy`.
+    pub class: Option<u32>,
+    pub seed: u64,
+}
+
+/// A finished pass of an unlearning method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnlearnEpoch {
+    /// From 1.
+    pub epoch: u32,
+    pub epochs: u32,
+    pub forget_loss: f64,
+    pub forget_accuracy: f64,
+    /// On a fixed probe of the retain set.
+    pub retain_accuracy: f64,
+    pub test_loss: f64,
+    pub test_accuracy: f64,
+    pub learning_rate: f64,
+    pub n_samples: u64,
+}
+
+/// Watches unlearning and verification; any answer may stop it at once.
+pub trait Observer {
+    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
+    fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
+    /// What begins now, as a machine-readable word and a sentence: `retrain`, `probe`, `measure`.
+    fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
+}
+
+/// What a method produced.
+#[derive(Clone, Debug)]
+pub struct Unlearned {
+    pub model: Mlp,
+    /// Set when the guard ended the method before it had done its work.
+    pub stopped: Option<Stopped>,
+}
+
+/// Why the guard stepped in, and what it gave back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stopped {
+    /// One sentence for the report.
+    pub reason: String,
+    /// Whether the weights are an earlier, safe state instead of the last ones.
+    pub rolled_back: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum UnlearnError {
+    /// The observer asked to stop.
+    #[error("stopped")]
+    Interrupted,
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+/// Runs `method`. The same task gives the same bits.
+pub fn unlearn(
+    method: &Method,
+    task: &Task<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Unlearned, UnlearnError> {
+    let _ = (method, task, observer);
+    todo!()
+}
+
+/// Measures what unlearning did: before and after, and with `retrained` beside models that never saw the rows.
+pub fn verify(
+    task: &Task<'_>,
+    method: &Method,
+    outcome: &Unlearned,
+    retrained: bool,
+    observer: &mut dyn Observer,
+) -> Result<Report, UnlearnError> {
+    let _ = (task, method, outcome, retrained, observer);
+    todo!()
+}
