@@ -1,1 +1,3 @@
-//! To be written.
+//! The HTTP interface.
+
+pub mod dashboard;

@@ -1,0 +1,443 @@
+"use strict";
+// The first page. Runs are drawn from their event streams: every epoch appends one point to its curve,
+// nothing is drawn again. Which runs are shown stands in the address (#run=ID&run=ID), so that a reload,
+// a bookmark or a second tab shows the same picture.
+
+const $ = (id) => document.getElementById(id);
+const percent = (x) => (x == null ? "–" : `${(100 * x).toFixed(2)} %`);
+const duration = (s) => (s == null ? "–" : s < 90 ? `${Math.round(s)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`);
+const finished = (status) => ["succeeded", "failed", "canceled"].includes(status);
+
+/** Makes an element: attributes, then children; strings stay text. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name in element && typeof value !== "string") element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+function makeSvg(tag, attributes = {}, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text != null) element.textContent = text;
+  return element;
+}
+
+// ---------------------------------------------------------------- the server
+
+/** A failure in words a person can act on. */
+class Problem extends Error {}
+
+async function ask(method, path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) },
+      body: body && JSON.stringify(body),
+    });
+  } catch {
+    throw new Problem("The server does not answer. Is it still running?");
+  }
+  const answer = await response.json().catch(() => null);
+  if (response.ok) return answer;
+  const lines = [answer?.detail ?? answer?.title ?? `The server answered ${response.status}.`];
+  for (const error of answer?.errors ?? []) lines.push(`• ${error.pointer.replace(/^\//, "").replaceAll("/", " → ")}: ${error.detail}`);
+  throw new Problem(lines.join("\n"));
+}
+
+const say = (text) => { $("notice").textContent = text; $("notice").hidden = !text; };
+
+/** Runs an action of the user's; what goes wrong is said on the page. */
+async function attempt(action) {
+  try {
+    say("");
+    await action();
+  } catch (error) {
+    if (!(error instanceof Problem)) console.error(error);
+    say(error instanceof Problem ? error.message : `Something went wrong in this page: ${error.message}`);
+    $("notice").scrollIntoView({ block: "nearest" });
+  }
+}
+
+// ---------------------------------------------------------------- the chart
+
+const BOX = { left: 52, right: 792, top: 16, bottom: 300, width: 800, height: 340 };
+
+/** Curves over epochs. Points are appended; they move only when an axis must grow. */
+const chart = {
+  curves: [],
+  epochs: 10,
+  low: 0,
+
+  start() {
+    this.svg = makeSvg("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img", tabindex: "0",
+      "aria-label": "Accuracy over epochs; the numbers are in the text below" });
+    this.axes = makeSvg("g");
+    this.cursor = makeSvg("line", { class: "cursor", y1: BOX.top, y2: BOX.bottom, visibility: "hidden" });
+    this.lines = makeSvg("g");
+    this.svg.append(this.axes, this.cursor, this.lines);
+    $("chart").append(this.svg);
+    this.svg.addEventListener("pointermove", (event) => {
+      const box = this.svg.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * BOX.width;
+      this.read(Math.round(1 + ((x - BOX.left) / (BOX.right - BOX.left)) * (this.epochs - 1)));
+    });
+    this.svg.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      this.read((this.at ?? (step > 0 ? 0 : this.epochs + 1)) + step);
+    });
+    this.layout();
+  },
+
+  x: (epoch) => BOX.left + ((epoch - 1) / Math.max(1, chart.epochs - 1)) * (BOX.right - BOX.left),
+  y: (value) => BOX.bottom - ((value - chart.low) / (1 - chart.low)) * (BOX.bottom - BOX.top),
+
+  /** A new curve; `tone` is a colour class, `printed` marks what the reference program would print. */
+  add(name, tone, printed) {
+    const group = makeSvg("g", { class: tone });
+    const line = makeSvg("polyline", printed ? { class: "printed" } : {});
+    const end = makeSvg("text", { class: "end", "text-anchor": "end" });
+    group.append(line, end);
+    this.lines.append(group);
+    const curve = { name, printed, group, line, end, points: [] };
+    this.curves.push(curve);
+    this.toggle();
+    return curve;
+  },
+
+  append(curve, epoch, value) {
+    if (typeof value !== "number") return;
+    const point = this.svg.createSVGPoint();
+    const dot = makeSvg("circle", { r: curve.printed ? 0 : this.epochs > 60 ? 2 : 4 });
+    curve.points.push({ epoch, value, point: curve.line.points.appendItem(point) ?? point, dot });
+    curve.group.append(dot);
+    if (epoch > this.epochs || (this.fits && value < this.low)) this.layout();
+    else this.place(curve, curve.points.length - 1);
+  },
+
+  place(curve, i) {
+    const { epoch, value, dot } = curve.points[i];
+    const [x, y] = [this.x(epoch), this.y(value)];
+    const point = curve.line.points.getItem(i);
+    [point.x, point.y] = [x, y];
+    dot.setAttribute("cx", x);
+    dot.setAttribute("cy", y);
+    if (i === curve.points.length - 1 && !curve.printed) {
+      curve.end.textContent = `${curve.name} ${percent(value)}`;
+      curve.end.setAttribute("x", Math.max(x, BOX.left + 120));
+      curve.end.setAttribute("y", y < BOX.top + 26 ? y + 22 : y - 10);
+    }
+  },
+
+  /** Fits the axes to what there is, and moves the points that already stand. */
+  layout() {
+    const points = this.curves.flatMap((curve) => (curve.printed && !$("printed").checked ? [] : curve.points));
+    this.fits = $("fit").checked && points.length > 0;
+    this.epochs = Math.max(2, this.asked ?? 2, ...points.map((p) => p.epoch));
+    this.low = this.fits ? Math.max(0, Math.floor(Math.min(...points.map((p) => p.value)) * 20 - 0.2) / 20) : 0;
+    this.low = Math.min(this.low, 0.95);
+    this.axes.replaceChildren();
+    const step = (1 - this.low) / 5;
+    for (let i = 0; i <= 5; i += 1) {
+      const value = this.low + i * step;
+      const y = this.y(value);
+      this.axes.append(makeSvg("line", { class: "grid", x1: BOX.left, x2: BOX.right, y1: y, y2: y }),
+        makeSvg("text", { x: BOX.left - 8, y: y + 4, "text-anchor": "end" }, `${+(100 * value).toFixed(1)} %`));
+    }
+    this.axes.append(makeSvg("line", { class: "axis", x1: BOX.left, x2: BOX.right, y1: BOX.bottom, y2: BOX.bottom }));
+    const every = Math.ceil(this.epochs / 12);
+    for (let epoch = 1; epoch <= this.epochs; epoch += every) {
+      this.axes.append(makeSvg("text", { x: this.x(epoch), y: BOX.bottom + 18, "text-anchor": "middle" }, epoch));
+    }
+    this.axes.append(makeSvg("text", { x: (BOX.left + BOX.right) / 2, y: BOX.bottom + 36, "text-anchor": "middle" }, "epoch"));
+    for (const curve of this.curves) curve.points.forEach((_, i) => this.place(curve, i));
+  },
+
+  toggle() {
+    for (const curve of this.curves) if (curve.printed) curve.group.setAttribute("visibility", $("printed").checked ? "visible" : "hidden");
+  },
+
+  read(epoch) {
+    this.at = Math.min(Math.max(1, epoch), this.epochs);
+    const shown = this.curves.filter((curve) => !curve.printed || $("printed").checked);
+    const values = shown.map((curve) => [curve, curve.points.find((p) => p.epoch === this.at)]).filter(([, p]) => p);
+    for (const end of ["x1", "x2"]) this.cursor.setAttribute(end, this.x(this.at));
+    this.cursor.setAttribute("visibility", values.length ? "visible" : "hidden");
+    if (!values.length) return;
+    const parts = values.map(([curve, p]) => `${curve.name}${curve.printed ? " prints" : ""} ${percent(p.value)}`);
+    $("readout").textContent = `epoch ${this.at}: ${parts.join(" · ")}`;
+  },
+
+  clear(epochs) {
+    this.curves = [];
+    this.asked = epochs;
+    this.at = undefined;
+    this.lines.replaceChildren();
+    this.cursor.setAttribute("visibility", "hidden");
+    this.layout();
+  },
+};
+
+// ---------------------------------------------------------------- a run on the page
+
+/** One run: its curves, its card, its event stream. */
+class Shown {
+  constructor(run) {
+    this.run = run;
+    this.seq = 0;
+    this.name = run.mode ?? `forget (${run.method ?? run.kind})`;
+    this.tone = ["nn", "debug"].includes(run.mode) ? run.mode : "other";
+    this.curve = chart.add(this.name, this.tone, false);
+    this.printed = chart.add(this.name, this.tone, true);
+    this.card();
+    this.status(run);
+    this.listen();
+  }
+
+  card() {
+    this.badge = make("b");
+    this.epoch = make("p", { class: "numbers" });
+    this.batch = make("progress", { max: "1", value: "0", "aria-label": `${this.name}: this epoch's mini-batches` });
+    this.detail = make("p", { class: "hint numbers" });
+    this.stop = make("button", { type: "button" }, "Cancel");
+    this.stop.addEventListener("click", () => attempt(async () => {
+      this.stop.disabled = true;
+      await ask("POST", `/runs/${this.run.id}/cancel`);
+    }));
+    const picture = make("a", { href: `/runs/${this.run.id}/chart.svg` }, "picture");
+    const raw = make("a", { href: `/runs/${this.run.id}` }, "details");
+    this.element = make("article", { class: `card ${this.tone}` },
+      make("h3", {}, this.name, this.badge), this.epoch, this.batch, this.detail,
+      make("div", { class: "actions" }, this.stop, picture, raw));
+    $("runs").append(this.element);
+  }
+
+  /** Takes over a run object or a `status` or `done` event, which carry the same members. */
+  status(data) {
+    Object.assign(this.run, data);
+    const { status, error, version } = this.run;
+    this.badge.textContent = status;
+    this.stop.hidden = finished(status);
+    this.stop.disabled = status === "canceling";
+    if (status === "queued") this.detail.textContent = "waiting for a free training thread";
+    if (finished(status)) {
+      this.batch.hidden = true;
+      this.detail.textContent = version ? `published as ${version.model}:${version.version}` : "";
+      if (error) { this.detail.textContent = error.message; this.detail.classList.add("problem"); }
+    }
+  }
+
+  listen() {
+    this.source = new EventSource(`/runs/${this.run.id}/events?after=${this.seq}`);
+    const on = (name, act) => this.source.addEventListener(name, (event) => {
+      const data = JSON.parse(event.data);
+      // numbered events may come again after a reconnection
+      if (data.seq !== undefined && event.lastEventId) {
+        if (data.seq <= this.seq) return;
+        this.seq = data.seq;
+      }
+      act(data);
+    });
+    on("status", (data) => this.status(data));
+    on("snapshot", (data) => this.status(data.run ?? data));
+    on("epoch", (data) => this.drawEpoch(data));
+    on("batch", (data) => {
+      this.batch.value = data.batch / data.batches;
+      this.detail.textContent = `mini-batch ${data.batch} of ${data.batches} · running loss ${data.loss?.toFixed(3) ?? "–"}`;
+    });
+    on("phase", (data) => { this.detail.textContent = data.detail ?? data.phase; });
+    on("done", (data) => {
+      this.source.close();
+      this.status(data);
+      $("live").textContent = `${this.name} ${data.status}`;
+      refreshRuns();
+      refreshModels();
+    });
+    // EventSource reconnects by itself, except after an answer that is not a stream (a restarting proxy)
+    this.source.onerror = () => {
+      if (this.source.readyState !== EventSource.CLOSED || finished(this.run.status) || this.gone) return;
+      setTimeout(() => { if (!this.gone) this.listen(); }, 3000);
+    };
+  }
+
+  drawEpoch(data) {
+    chart.append(this.curve, data.epoch, data.test_accuracy);
+    chart.append(this.printed, data.epoch, data.reported_accuracy);
+    const left = data.eta_s ? ` · about ${duration(data.eta_s)} left` : "";
+    this.epoch.textContent = `epoch ${data.epoch} of ${data.epochs} · ${percent(data.test_accuracy)}${left}`;
+    $("live").textContent = `${this.name}, epoch ${data.epoch}: ${percent(data.test_accuracy)}`;
+  }
+
+  close() {
+    this.gone = true;
+    this.source.close();
+    this.element.remove();
+  }
+}
+
+let shown = [];
+
+function show(runs) {
+  for (const old of shown) old.close();
+  chart.clear(Math.max(...runs.map((run) => run.progress?.epochs ?? 1)));
+  shown = runs.map((run) => new Shown(run));
+  history.replaceState(null, "", `#${runs.map((run) => `run=${run.id}`).join("&")}`);
+  const [first, second] = runs;
+  $("picture").href = `/runs/${first.id}/chart.svg${second ? `?compare=${second.id}` : ""}`;
+  $("picture").hidden = false;
+}
+
+async function showFromAddress() {
+  const ids = new URLSearchParams(location.hash.slice(1)).getAll("run").slice(0, 4);
+  if (ids.length) show(await Promise.all(ids.map((id) => ask("GET", `/runs/${encodeURIComponent(id)}`))));
+}
+
+// ---------------------------------------------------------------- the start form
+
+const FAULTS = {
+  misaligned_labels: "every image of a mini-batch but the first gets a neighbour's label",
+  no_shuffle: "rows always come in file order",
+  output_relu: "a ReLU clips the output before the softmax",
+  doubled_hidden_gradient: "the hidden layer's gradient is counted twice",
+  per_sample_momentum: "momentum decays once a sample, not once a mini-batch",
+};
+
+function fillFaults(modes) {
+  for (const box of document.querySelectorAll(".faults")) {
+    const mode = modes.find((candidate) => candidate.mode === box.dataset.mode);
+    const faults = mode?.faults ?? {};
+    box.replaceChildren(...Object.entries(faults).map(([name, fault]) => make("label", {},
+      make("input", { type: "checkbox", name, checked: fault.default ?? fault === true }),
+      name.replaceAll("_", " "),
+      make("small", {}, fault.description ?? FAULTS[name] ?? ""))));
+  }
+}
+
+let datasets = [];
+function describeDataset() {
+  const dataset = datasets.find((candidate) => candidate.name === $("dataset").value);
+  $("dataset-about").textContent = dataset?.description ?? "";
+}
+
+function order(mode) {
+  const faults = {};
+  for (const box of document.querySelectorAll(`.faults[data-mode=${mode}] input`)) faults[box.name] = box.checked;
+  return {
+    mode,
+    dataset: $("dataset").value,
+    model: `${$("dataset").value}-${mode}`,
+    seed: $("seed").valueAsNumber,
+    hyperparameters: { epochs: $("epochs").valueAsNumber },
+    faults,
+  };
+}
+
+async function start(event) {
+  event.preventDefault();
+  const buttons = $("start").querySelectorAll("button");
+  for (const button of buttons) button.disabled = true;
+  await attempt(async () => {
+    const runs = [];
+    for (const mode of event.submitter?.value.split(",") ?? ["nn", "debug"]) runs.push(await ask("POST", "/runs", order(mode)));
+    show(runs);
+    $("chart").scrollIntoView({ behavior: "smooth", block: "nearest" });
+    await refreshRuns();
+  });
+  for (const button of buttons) button.disabled = false;
+}
+
+// ---------------------------------------------------------------- lists and the question
+
+async function refreshRuns() {
+  const { data } = await ask("GET", "/runs?limit=10");
+  $("none").hidden = data.length > 0;
+  $("recent").replaceChildren(...data.map((run) => {
+    const look = make("button", { type: "button" }, "show");
+    look.addEventListener("click", () => attempt(async () => show([await ask("GET", `/runs/${run.id}`)])));
+    const best = run.best ? `${percent(run.best.value)} (epoch ${run.best.epoch})` : "–";
+    return make("tr", {},
+      make("td", {}, new Date(run.created_at).toLocaleTimeString()), make("td", {}, run.mode ?? `${run.kind} ${run.method ?? ""}`),
+      make("td", {}, run.version ? `${run.version.model}:${run.version.version}` : run.model), make("td", {}, run.dataset?.name ?? ""),
+      make("td", {}, run.status), make("td", { class: "numbers" }, best), make("td", {}, look));
+  }));
+}
+
+let models = [];
+async function refreshModels() {
+  const { data } = await ask("GET", "/models?limit=50");
+  models = data;
+  const before = $("model").value;
+  $("model").replaceChildren(...data.map((model) => make("option", { value: model.name }, model.name)));
+  if (data.some((model) => model.name === before)) $("model").value = before;
+  const none = data.length === 0;
+  for (const field of $("ask").elements) field.disabled = none;
+  if (none) $("verdict").textContent = "No model yet: train one above.";
+  else if ($("verdict").textContent.startsWith("No model")) $("verdict").textContent = "";
+}
+
+/** The grey values of an image, as the model wants them. */
+async function pixels(path) {
+  let response;
+  try {
+    response = await fetch(path, { headers: { Accept: "image/png" } });
+  } catch {
+    throw new Problem("The server does not answer. Is it still running?");
+  }
+  if (!response.ok) {
+    const answer = await response.json().catch(() => null);
+    throw new Problem(answer?.detail ?? "There is no such image.");
+  }
+  return response.blob();
+}
+
+async function predict(event) {
+  event?.preventDefault();
+  await attempt(async () => {
+    const name = $("model").value;
+    const model = models.find((candidate) => candidate.name === name);
+    const dataset = model?.dataset?.name ?? model?.dataset ?? $("dataset").value;
+    const image = await pixels(`/datasets/${dataset}/rows/${$("row").valueAsNumber}?split=test`);
+    const response = await fetch(`/models/${encodeURIComponent(name)}/predict`, {
+      method: "POST", headers: { "Content-Type": "image/png", Accept: "application/json" }, body: image,
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Problem(answer.detail ?? answer.title);
+    URL.revokeObjectURL($("digit").src);
+    $("digit").src = URL.createObjectURL(image);
+    $("digit").alt = `test image ${$("row").value}`;
+    $("digit").hidden = false;
+    const { label, confidence, probabilities } = answer.predictions[0];
+    const { name: of, version } = answer.model;
+    $("verdict").textContent = `${of}:${version} says ${label}, ${percent(confidence)} sure.`;
+    $("bars").replaceChildren(...probabilities.flatMap((p, digit) => [
+      make("span", {}, String(digit)),
+      make("meter", { min: "0", max: "1", value: String(p), "aria-label": `digit ${digit}` }),
+      make("span", { class: "numbers" }, `${(100 * p).toFixed(1)} %`),
+    ]));
+  });
+}
+
+// ---------------------------------------------------------------- begin
+
+addEventListener("DOMContentLoaded", () => attempt(async () => {
+  chart.start();
+  $("start").addEventListener("submit", start);
+  $("ask").addEventListener("submit", predict);
+  $("any").addEventListener("click", () => { $("row").value = Math.floor(Math.random() * 1000); predict(); });
+  $("dataset").addEventListener("change", describeDataset);
+  $("refresh").addEventListener("click", () => attempt(refreshRuns));
+  $("printed").addEventListener("change", () => { chart.toggle(); chart.layout(); });
+  $("fit").addEventListener("change", () => chart.layout());
+  const [modes, sets] = await Promise.all([ask("GET", "/modes"), ask("GET", "/datasets")]);
+  datasets = sets.data;
+  $("dataset").replaceChildren(...datasets.map((set) => make("option", { value: set.name }, set.name)));
+  describeDataset();
+  fillFaults(modes.data);
+  await Promise.all([refreshRuns(), refreshModels(), showFromAddress()]);
+}));
