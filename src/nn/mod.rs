@@ -3,14 +3,32 @@
 //! Dimensions, in every file of this folder and nowhere else by single letters:
 //! `B` rows of a batch, `D` inputs of a layer, `H` outputs of a layer, `C` classes.
 //! Gradients are named `d` + what they are the gradient of.
+//!
+//! Start reading at [`mlp`] (what a network is), [`batch`] (one step through it), [`standard`] and
+//! [`reference`] (the two ways to train).
 
+pub mod batch;
+pub mod evaluate;
+pub mod hash;
+pub mod init;
+pub mod loss;
+pub mod matmul;
+pub mod mlp;
+pub mod optim;
 mod recipe;
+mod reference;
 mod samples;
+mod simd;
+mod split;
+mod standard;
+mod train;
+#[cfg(test)]
+mod twin;
 
+pub use evaluate::{Evaluation, Evaluator};
 pub use mlp::{Mlp, Shape};
 pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Standard};
 pub use samples::{Features, Samples};
-pub use train::{BatchReport, EpochReport, Observer, Problem, TrainError, Trained, train};
-
-mod mlp;
-mod train;
+pub use simd::kernel_family;
+pub use split::Split;
+pub use train::{BatchReport, EpochReport, Observer, Problem, TrainError, Trained, predicted_bytes, train};

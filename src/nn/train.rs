@@ -1,6 +1,8 @@
 //! Training by any recipe, watched and stoppable by an observer.
 
-use super::{Mlp, Recipe, Samples};
+use super::batch::Batch;
+use super::evaluate::Evaluator;
+use super::{Mlp, Recipe, Samples, Shape};
 use std::ops::ControlFlow;
 
 /// What a training run may look at. Rows are positions in the respective samples.
@@ -78,12 +80,40 @@ pub enum TrainError {
 
 /// Trains a new network.
 ///
-/// The same recipe and problem give the same bits.
+/// The same recipe and problem give the same bits, on any number of threads; see [`super::kernel_family`]
+/// for where that ends.
+///
+/// # Errors
+///
+/// [`TrainError::NonFinite`] at the first mini-batch whose loss is not a number, [`TrainError::NoRows`]
+/// when nothing is left to train on.
 pub fn train(
     recipe: &Recipe,
     problem: &Problem<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    let _ = (recipe, problem, observer);
-    todo!()
+    match recipe {
+        Recipe::Nn(reference) | Recipe::Debug(reference) => {
+            super::reference::train(recipe, reference, problem, observer)
+        }
+        Recipe::Standard(standard) => super::standard::train(standard, problem, observer),
+    }
+}
+
+/// Bytes a training will hold beside the dataset, for admission before anything is allocated.
+pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_classes: usize) -> u128 {
+    let mut widths = vec![n_features];
+    widths.extend_from_slice(recipe.hidden());
+    widths.push(n_classes);
+    let n_params: u128 = widths.windows(2).map(|w| (w[0] as u128 + 1) * w[1] as u128).sum();
+    let shape = Shape { widths, output_relu: false };
+    let batch_size = match recipe {
+        Recipe::Nn(recipe) | Recipe::Debug(recipe) => recipe.batch_size,
+        Recipe::Standard(recipe) => recipe.batch_size,
+    };
+    // weights, velocity, gradient, best weights; the working copy of the reference modes fits in these
+    let params = 4 * 4 * n_params;
+    // row lists with the order's scratch
+    let rows = 24 * n_rows as u128;
+    params + rows + Batch::size_bytes(&shape, batch_size) + Evaluator::size_bytes(&shape)
 }

@@ -1,0 +1,364 @@
+//! The slow, obvious twins in f64: written from the descriptions, not from the fast code.
+#![expect(clippy::needless_range_loop, reason = "indices as in the formulas they follow")]
+
+use super::hash::{Purpose, order_rows};
+use super::init::init;
+use super::*;
+use std::ops::ControlFlow;
+
+/// A network as the textbook draws it.
+#[derive(Clone)]
+struct Net {
+    /// `weights[l][i][o]`
+    weights: Vec<Vec<Vec<f64>>>,
+    bias: Vec<Vec<f64>>,
+    output_relu: bool,
+}
+
+impl Net {
+    fn of(mlp: &Mlp) -> Self {
+        let layer = |l: usize| {
+            let h = mlp.shape().widths[l + 1];
+            mlp.weights(l).chunks(h).map(|row| row.iter().map(|&w| w.into()).collect()).collect()
+        };
+        let bias = |l: usize| mlp.bias(l).iter().map(|&b| b.into()).collect();
+        Self {
+            weights: (0..mlp.n_layers()).map(layer).collect(),
+            bias: (0..mlp.n_layers()).map(bias).collect(),
+            output_relu: mlp.shape().output_relu,
+        }
+    }
+
+    /// Every layer's output, the input first.
+    fn forward(&self, x: &[f64]) -> Vec<Vec<f64>> {
+        let mut outputs = vec![x.to_vec()];
+        for (l, (w, b)) in self.weights.iter().zip(&self.bias).enumerate() {
+            let input = outputs.last().unwrap();
+            let clipped = l + 1 < self.weights.len() || self.output_relu;
+            let unit = |o: usize| {
+                let sum: f64 = b[o] + input.iter().zip(w).map(|(x, row)| x * row[o]).sum::<f64>();
+                if clipped { sum.max(0.0) } else { sum }
+            };
+            outputs.push((0..b.len()).map(unit).collect());
+        }
+        outputs
+    }
+
+    fn loss(&self, x: &[f64], target: usize) -> f64 {
+        -softmax(self.forward(x).last().unwrap())[target].ln()
+    }
+
+    fn params(&self) -> Vec<f64> {
+        let layer = |(w, b): (&Vec<Vec<f64>>, &Vec<f64>)| [w.concat(), b.clone()].concat();
+        self.weights.iter().zip(&self.bias).flat_map(layer).collect()
+    }
+
+    fn param_mut(&mut self, index: usize) -> &mut f64 {
+        let all = self.weights.iter_mut().zip(&mut self.bias);
+        let mut flat = all.flat_map(|(w, b)| w.iter_mut().flatten().chain(b.iter_mut()));
+        flat.nth(index).unwrap()
+    }
+}
+
+fn softmax(z: &[f64]) -> Vec<f64> {
+    let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = z.iter().map(|z| (z - max).exp()).sum();
+    z.iter().map(|z| (z - max).exp() / sum).collect()
+}
+
+fn image(samples: Samples<'_>, row: u32) -> Vec<f64> {
+    let mut x = vec![0.0f32; samples.n_features()];
+    samples.copy_row(row as usize, &mut x);
+    x.into_iter().map(f64::from).collect()
+}
+
+/// The reference programs, statement by statement (`docs/decisions/0002-reference-modes.md`).
+fn reference_twin(whole: &Recipe, recipe: &Reference, samples: Samples<'_>) -> Net {
+    let mut rows = Split::new(whole, samples.n_rows(), &[]).train;
+    if !recipe.faults.no_shuffle {
+        order_rows(&mut rows, &mut Vec::new(), recipe.seed, Purpose::Order, 0);
+    }
+    let mut net = Net::of(&init(whole, samples.n_features(), samples.n_classes()));
+    let (mu, eta) = (recipe.momentum, recipe.learning_rate);
+    let (d, h, c) = (net.weights[0].len(), net.bias[0].len(), net.bias[1].len());
+    let (mut m1, mut mb1) = (vec![vec![0.0; h]; d], vec![0.0; h]);
+    let (mut m2, mut mb2) = (vec![vec![0.0; c]; h], vec![0.0; c]);
+    for _ in 0..recipe.epochs {
+        for batch in rows.chunks(recipe.batch_size) {
+            let mut xs = Vec::new();
+            let mut hs = Vec::new();
+            let mut gs = Vec::new();
+            for (j, &row) in batch.iter().enumerate() {
+                let x = image(samples, if recipe.faults.misaligned_labels { batch[0] } else { batch[j] });
+                let outputs = net.forward(&x);
+                let mut g = softmax(&outputs[2]);
+                g[samples.label(row as usize) as usize] -= 1.0;
+                xs.push(x);
+                hs.push(outputs[1].clone());
+                gs.push(g);
+            }
+            let mut dhs = vec![vec![0.0; h]; batch.len()];
+            // one group a sample, or one for all when momentum is mended
+            let groups: Vec<Vec<usize>> = if recipe.faults.per_sample_momentum {
+                (0..batch.len()).map(|j| vec![j]).collect()
+            } else {
+                vec![(0..batch.len()).collect()]
+            };
+            for group in &groups {
+                for &j in group {
+                    for i in 0..h {
+                        dhs[j][i] = (0..c).map(|o| net.weights[1][i][o] * gs[j][o]).sum();
+                    }
+                }
+                for o in 0..c {
+                    let grad: f64 = group.iter().map(|&j| gs[j][o]).sum();
+                    mb2[o] = mu * mb2[o] + eta * grad;
+                    net.bias[1][o] -= mb2[o];
+                    for i in 0..h {
+                        let grad: f64 = group.iter().map(|&j| gs[j][o] * hs[j][i]).sum();
+                        m2[i][o] = mu * m2[i][o] + eta * grad;
+                        net.weights[1][i][o] -= m2[i][o];
+                    }
+                }
+                if recipe.faults.doubled_hidden_gradient {
+                    for &j in group {
+                        for i in 0..h {
+                            dhs[j][i] += (0..c).map(|o| net.weights[1][i][o] * gs[j][o]).sum::<f64>();
+                        }
+                    }
+                }
+            }
+            for j in 0..batch.len() {
+                for i in 0..h {
+                    if hs[j][i] <= 0.0 {
+                        dhs[j][i] = 0.0;
+                    }
+                }
+            }
+            for group in &groups {
+                for o in 0..h {
+                    let grad: f64 = group.iter().map(|&j| dhs[j][o]).sum();
+                    mb1[o] = mu * mb1[o] + eta * grad;
+                    net.bias[0][o] -= mb1[o];
+                    for i in 0..d {
+                        let grad: f64 = group.iter().map(|&j| dhs[j][o] * xs[j][i]).sum();
+                        m1[i][o] = mu * m1[i][o] + eta * grad;
+                        net.weights[0][i][o] -= m1[i][o];
+                    }
+                }
+            }
+        }
+    }
+    net
+}
+
+/// Gradient of one row's loss by the chain rule, in the layout of `Net::params`.
+fn gradient(net: &Net, x: &[f64], target: usize) -> Vec<f64> {
+    let outputs = net.forward(x);
+    let mut dz = softmax(outputs.last().unwrap());
+    dz[target] -= 1.0;
+    let mut layers = Vec::new();
+    for l in (0..net.weights.len()).rev() {
+        let input = &outputs[l];
+        let dw: Vec<f64> = input.iter().flat_map(|&x| dz.iter().map(move |&g| x * g)).collect();
+        layers.push([dw, dz.clone()].concat());
+        let back = |(i, row): (usize, &Vec<f64>)| {
+            let sum: f64 = row.iter().zip(&dz).map(|(w, g)| w * g).sum();
+            if input[i] > 0.0 { sum } else { 0.0 }
+        };
+        dz = net.weights[l].iter().enumerate().map(back).collect();
+    }
+    layers.reverse();
+    layers.concat()
+}
+
+fn standard_twin(recipe: &Standard, samples: Samples<'_>) -> Net {
+    let whole = Recipe::Standard(recipe.clone());
+    let mut rows = Split::new(&whole, samples.n_rows(), &[]).train;
+    let mut net = Net::of(&init(&whole, samples.n_features(), samples.n_classes()));
+    let n_params = net.params().len();
+    let mut velocity = vec![0.0; n_params];
+    let is_weight: Vec<bool> = net
+        .weights
+        .iter()
+        .zip(&net.bias)
+        .flat_map(|(w, b)| [vec![true; w.len() * b.len()], vec![false; b.len()]].concat())
+        .collect();
+    let per_epoch = rows.len().div_ceil(recipe.batch_size);
+    let steps = per_epoch * recipe.epochs as usize;
+    let mut step = 0usize;
+    for epoch in 1..=recipe.epochs {
+        order_rows(&mut rows, &mut Vec::new(), recipe.seed, Purpose::Order, epoch);
+        for batch in rows.chunks(recipe.batch_size) {
+            let mut mean = vec![0.0; n_params];
+            for &row in batch {
+                let g = gradient(&net, &image(samples, row), samples.label(row as usize) as usize);
+                mean.iter_mut().zip(g).for_each(|(m, g)| *m += g / batch.len() as f64);
+            }
+            let rate = match recipe.schedule {
+                Schedule::Constant => recipe.learning_rate,
+                Schedule::Step { every_epochs, factor } => {
+                    recipe.learning_rate * factor.powi(((epoch - 1) / every_epochs) as i32)
+                }
+                Schedule::Cosine => {
+                    let progress = step as f64 / steps as f64;
+                    recipe.learning_rate * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
+                }
+            };
+            for i in 0..n_params {
+                let decay = if is_weight[i] { recipe.weight_decay } else { 0.0 };
+                let w = net.param_mut(i);
+                velocity[i] = recipe.momentum * velocity[i] + mean[i] + decay * *w;
+                *w -= rate * velocity[i];
+            }
+            step += 1;
+        }
+    }
+    net
+}
+
+/// Rows with zeros in most places, as digits have, and labels a network can learn.
+fn problem_data(n_rows: usize, n_features: usize, n_classes: u32) -> (Vec<u8>, Vec<u32>) {
+    use rand::{Rng, SeedableRng};
+    let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(11);
+    let labels: Vec<u32> = (0..n_rows).map(|_| rng.next_u32() % n_classes).collect();
+    let pixel = |label: u32, i: usize, noise: u32| match (noise % 4, (i as u32 + label) % n_classes) {
+        (0, 0) => 255,
+        (1, 0) => (noise >> 8) as u8,
+        (2, 1) => (noise >> 9) as u8 / 2,
+        _ => 0,
+    };
+    let pixels = labels
+        .iter()
+        .flat_map(|&label| (0..n_features).map(move |i| (label, i)))
+        .map(|(label, i)| pixel(label, i, rng.next_u32()))
+        .collect();
+    (pixels, labels)
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+fn train_on(recipe: &Recipe, samples: Samples<'_>) -> Mlp {
+    train(recipe, &Problem { train: samples, excluded: &[], test: samples }, &mut Silent).unwrap().model
+}
+
+/// Largest difference between the weights of the two, and the largest weight.
+fn distance(mlp: &Mlp, net: &Net) -> (f64, f64) {
+    let pairs = mlp.params().iter().map(|&a| f64::from(a)).zip(net.params());
+    pairs.fold((0.0, 0.0), |(gap, size), (a, b)| (f64::max(gap, (a - b).abs()), f64::max(size, b.abs())))
+}
+
+/// A training of `n` mini-batches in f32 adds a handful of roundings of relative size ε to each weight at
+/// every step and passes earlier ones on through a nearly linear map: n·ε·(a few) of the largest weight.
+fn assert_near(mlp: &Mlp, net: &Net, n_batches: usize, what: &str) {
+    let (gap, size) = distance(mlp, net);
+    let bound = 8.0 * n_batches as f64 * f64::from(f32::EPSILON) * size;
+    assert!(gap <= bound, "{what}: {gap:e} apart, bound {bound:e}");
+}
+
+#[test]
+fn every_combination_of_faults_follows_the_reference_arithmetic() {
+    let (pixels, labels) = problem_data(123, 40, 4);
+    let samples = Samples::new(Features::U8(&pixels), &labels, 40, 4);
+    for bits in 0..32u32 {
+        let on = |bit: u32| bits >> bit & 1 == 1;
+        let faults = Faults {
+            misaligned_labels: on(0),
+            no_shuffle: on(1),
+            output_relu: on(2),
+            doubled_hidden_gradient: on(3),
+            per_sample_momentum: on(4),
+        };
+        // a hidden width that is not a whole number of lanes, a last mini-batch that is not full
+        let recipe = Reference {
+            hidden: 21,
+            epochs: 3,
+            learning_rate: 0.01,
+            faults,
+            ..Reference::nn(u64::from(bits))
+        };
+        for whole in [Recipe::Nn(recipe.clone()), Recipe::Debug(recipe.clone())] {
+            let mlp = train_on(&whole, samples);
+            let net = reference_twin(&whole, &recipe, samples);
+            assert_near(&mlp, &net, 3 * 25, &format!("{faults:?}"));
+            let start = init(&whole, 40, 4);
+            assert!(distance(&start, &net).0 > 1e-2, "training did not move the weights");
+        }
+    }
+}
+
+#[test]
+fn standard_follows_its_definition() {
+    let (pixels, labels) = problem_data(150, 30, 4);
+    let samples = Samples::new(Features::U8(&pixels), &labels, 30, 4);
+    let base = Standard { hidden: vec![19], epochs: 3, batch_size: 16, ..Standard::new(3) };
+    let variants = [
+        base.clone(),
+        Standard { hidden: vec![], ..base.clone() },
+        Standard { hidden: vec![17, 9], weight_decay: 0.01, ..base.clone() },
+        Standard { schedule: Schedule::Constant, momentum: 0.0, ..base.clone() },
+        Standard { schedule: Schedule::Step { every_epochs: 1, factor: 0.5 }, batch_size: 1000, ..base },
+    ];
+    for recipe in variants {
+        let mlp = train_on(&Recipe::Standard(recipe.clone()), samples);
+        assert_near(&mlp, &standard_twin(&recipe, samples), 3 * 10, &format!("{recipe:?}"));
+    }
+}
+
+#[test]
+fn gradients_match_central_differences() {
+    let (pixels, labels) = problem_data(6, 12, 3);
+    let samples = Samples::new(Features::U8(&pixels), &labels, 12, 3);
+    for hidden in [vec![], vec![7], vec![8, 5]] {
+        let recipe = Recipe::Standard(Standard { hidden, ..Standard::new(9) });
+        let mlp = init(&recipe, 12, 3);
+        let weights = [0.5f32, -0.25, 1.0, 0.0, 2.0, -1.0];
+        let mut batch = batch::Batch::new(mlp.shape(), 6);
+        batch.load(samples, &[0, 1, 2, 3, 4, 5]);
+        batch.forward(&mlp);
+        batch.loss();
+        batch.weigh(|i, _| weights[i]);
+        let mut grad = vec![f32::NAN; mlp.params().len()];
+        batch.backward(&mlp, 0.0, &mut grad);
+
+        let loss = |net: &Net| -> f64 {
+            let row = |r: u32| net.loss(&image(samples, r), samples.label(r as usize) as usize);
+            (0..6).map(|r| f64::from(weights[r as usize]) * row(r)).sum()
+        };
+        let net = Net::of(&mlp);
+        for i in 0..grad.len() {
+            let h = 1e-5;
+            let (mut up, mut down) = (net.clone(), net.clone());
+            *up.param_mut(i) += h;
+            *down.param_mut(i) -= h;
+            let numeric = (loss(&up) - loss(&down)) / (2.0 * h);
+            // sums of a few dozen products of numbers near 1, in f32
+            assert!((f64::from(grad[i]) - numeric).abs() < 2e-5, "{i}: {} vs {numeric}", grad[i]);
+        }
+    }
+}
+
+#[test]
+fn the_same_recipe_gives_the_same_bits_on_any_thread() {
+    let (pixels, labels) = problem_data(200, 30, 4);
+    let samples = Samples::new(Features::U8(&pixels), &labels, 30, 4);
+    let standard = Standard { hidden: vec![20], epochs: 2, ..Standard::new(3) };
+    let reference = Reference { hidden: 20, epochs: 2, ..Reference::debug(3) };
+    for recipe in [Recipe::Standard(standard), Recipe::Debug(reference)] {
+        let alone = train_on(&recipe, samples);
+        let together: Vec<Mlp> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..3).map(|_| scope.spawn(|| train_on(&recipe, samples))).collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        });
+        assert!(together.iter().all(|mlp| *mlp == alone));
+    }
+}
