@@ -1,0 +1,101 @@
+//! Invented people: what stays the same in everything one of them writes.
+
+use super::glyphs::DIGITS;
+use super::random::{Purpose, Random};
+
+/// One person's hand. Lengths are in boxes of a digit's height unless they say pixels.
+#[derive(Debug)]
+pub(super) struct Writer {
+    number: u32,
+    /// Shift of the top against the bottom, to the right.
+    pub(super) slant: f32,
+    /// Half-angle tangent of the rotation.
+    pub(super) tilt: f32,
+    /// Multiplies every digit's width.
+    pub(super) aspect: f32,
+    /// Moves the waist of a digit down (positive) or up.
+    pub(super) waist: f32,
+    /// Bows a digit's spine sideways.
+    pub(super) bow: f32,
+    /// How far the pen runs round between points: 0 goes straight, 1 swings.
+    pub(super) roundness: f32,
+    /// Pixels.
+    pub(super) pen_radius: f32,
+    /// How much the pen's width follows the pressure along a stroke.
+    pub(super) pressure: f32,
+    /// How dark full ink is, 0 to 1.
+    pub(super) ink: f32,
+    /// Width in pixels over which an edge fades.
+    pub(super) softness: f32,
+    /// Height of a digit in pixels.
+    pub(super) size: f32,
+    /// Pixels off the centre.
+    pub(super) offset: (f32, f32),
+    /// Trembling of the pen, in pixels.
+    pub(super) wobble: f32,
+    /// Spread of each point from one drawing of a digit to the next.
+    pub(super) sloppiness: f32,
+    /// How far strokes run on past their end.
+    pub(super) overshoot: f32,
+    /// The form this person uses of each digit.
+    forms: [usize; 10],
+    /// How often another form slips in.
+    fickleness: f32,
+    /// How much this person writes, relative to others.
+    pub(super) diligence: f32,
+}
+
+/// How far a person's own form of a digit lies from the model in the copybook.
+const OWN_FORM: f32 = 0.035;
+
+impl Writer {
+    pub(super) fn new(number: u32) -> Self {
+        let mut random = Random::new(Purpose::Style, number);
+        let r = &mut random;
+        let carelessness = r.unit();
+        Self {
+            number,
+            slant: 0.14 + 0.2 * r.normal(),
+            tilt: 0.03 * r.normal(),
+            aspect: 1.0 + 0.14 * r.normal(),
+            waist: 0.1 * r.normal(),
+            bow: 0.05 * r.normal(),
+            roundness: r.between(0.55, 1.1),
+            pen_radius: 1.25 + 0.3 * r.normal(),
+            pressure: r.between(0.0, 0.35),
+            ink: r.between(0.92, 1.0),
+            softness: r.between(1.0, 1.7),
+            size: 19.6 + 0.7 * r.normal(),
+            offset: (0.35 * r.normal(), 0.35 * r.normal()),
+            wobble: 0.18 * r.unit(),
+            sloppiness: 0.018 + 0.05 * carelessness * carelessness * carelessness,
+            overshoot: r.between(-0.04, 0.08),
+            forms: std::array::from_fn(|digit| r.pick(DIGITS[digit].iter().map(|form| form.weight))),
+            fickleness: r.between(0.0, 0.2),
+            diligence: r.between(0.4, 1.6),
+        }
+    }
+
+    /// Which form of `digit` this person writes this time.
+    pub(super) fn form(&self, digit: usize, random: &mut Random) -> usize {
+        if random.chance(self.fickleness) {
+            random.pick(DIGITS[digit].iter().map(|form| form.weight))
+        } else {
+            self.forms[digit]
+        }
+    }
+
+    /// This person's own displacements of the points of `digit`, the same every time.
+    pub(super) fn shape(&self, digit: usize) -> Shape {
+        Shape(Random::new(Purpose::Shape, self.number * 10 + digit as u32))
+    }
+}
+
+/// A person's displacements of a digit's points, in the order of the points.
+pub(super) struct Shape(Random);
+
+impl Shape {
+    pub(super) fn next(&mut self) -> (f32, f32) {
+        (OWN_FORM * self.0.normal(), OWN_FORM * self.0.normal())
+    }
+}

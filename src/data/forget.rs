@@ -1,0 +1,216 @@
+//! From a request ("class 3", "this writer") to the training rows it means.
+
+use super::Dataset;
+use crate::domain::{ForgetSet, Sample};
+
+/// Why a forget set means nothing here. The text goes to the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForgetError {
+    #[error("class {class} does not exist; the dataset has classes 0 to {max}", max = .n_classes - 1)]
+    NoSuchClass { class: u32, n_classes: u32 },
+    #[error("row {row} is not among the rows this model was trained on: {why}")]
+    NotTrainedOn { row: u32, why: &'static str },
+    #[error("subject {0} has no rows among those this model was trained on")]
+    NoSuchSubject(u64),
+    #[error("dataset `{0}` does not say which person a row came from")]
+    NoSubjects(String),
+    #[error("the forget set is empty")]
+    Empty,
+    #[error("the forget set holds every training row; revoke the model instead")]
+    Everything,
+    #[error("fraction must lie between 0 and 1, both excluded")]
+    BadFraction,
+}
+
+/// The rows `forget` means: sorted, without duplicates, all among `trained`, neither none nor all of them.
+///
+/// `trained` holds the ids of the rows the model was trained on, sorted and without duplicates. A class
+/// or subject means its rows among those; a row named by id must be one of them. A sample takes each row
+/// on its own, by a keyed hash of (seed, row id): the same seed picks the same rows whatever else was
+/// trained on, and the number of rows is `fraction` of them only on average.
+pub fn resolve_forget_set(
+    forget: &ForgetSet,
+    dataset: &Dataset,
+    trained: &[u32],
+) -> Result<Vec<u32>, ForgetError> {
+    let rows = match forget {
+        ForgetSet::Class(class) => rows_of_class(*class, dataset, trained)?,
+        ForgetSet::Rows(rows) => named_rows(rows, dataset, trained)?,
+        ForgetSet::Subjects(subjects) => rows_of_subjects(subjects, dataset, trained)?,
+        ForgetSet::Sample(sample) => sampled_rows(*sample, trained)?,
+    };
+    match rows.len() {
+        0 => Err(ForgetError::Empty),
+        n if n == trained.len() => Err(ForgetError::Everything),
+        _ => Ok(rows),
+    }
+}
+
+fn rows_of_class(class: u32, dataset: &Dataset, trained: &[u32]) -> Result<Vec<u32>, ForgetError> {
+    if class as usize >= dataset.n_classes() {
+        let n_classes = u32::try_from(dataset.n_classes()).expect("labels are u32, so classes are too");
+        return Err(ForgetError::NoSuchClass { class, n_classes });
+    }
+    let labels = &dataset.train.labels;
+    Ok(trained.iter().copied().filter(|&row| labels[row as usize] == class).collect())
+}
+
+fn named_rows(rows: &[u32], dataset: &Dataset, trained: &[u32]) -> Result<Vec<u32>, ForgetError> {
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
+    rows.dedup();
+    for &row in &rows {
+        if row as usize >= dataset.train.n_rows() {
+            return Err(ForgetError::NotTrainedOn { row, why: "the training data ends before it" });
+        }
+        if trained.binary_search(&row).is_err() {
+            return Err(ForgetError::NotTrainedOn { row, why: "it was held out or has been forgotten" });
+        }
+    }
+    Ok(rows)
+}
+
+fn rows_of_subjects(wanted: &[u64], dataset: &Dataset, trained: &[u32]) -> Result<Vec<u32>, ForgetError> {
+    let Some(subjects) = &dataset.train.subjects else {
+        return Err(ForgetError::NoSubjects(dataset.name.clone()));
+    };
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut seen = vec![false; wanted.len()];
+    let mut rows = Vec::new();
+    for &row in trained {
+        if let Ok(position) = wanted.binary_search(&subjects[row as usize]) {
+            seen[position] = true;
+            rows.push(row);
+        }
+    }
+    match seen.iter().position(|&seen| !seen) {
+        Some(missing) => Err(ForgetError::NoSuchSubject(wanted[missing])),
+        None => Ok(rows),
+    }
+}
+
+fn sampled_rows(sample: Sample, trained: &[u32]) -> Result<Vec<u32>, ForgetError> {
+    let Sample { fraction, seed } = sample;
+    // written so that NaN is refused too
+    if !(fraction > 0.0 && fraction < 1.0) {
+        return Err(ForgetError::BadFraction);
+    }
+    // 53 bits of hash as a number in [0, 1): exact, and the same on every machine
+    let unit = |row: u32| (keyed_hash(seed, row) >> 11) as f64 / (1_u64 << 53) as f64;
+    Ok(trained.iter().copied().filter(|&row| unit(row) < fraction).collect())
+}
+
+/// A well-mixed function of (seed, row): two rounds of the `SplitMix64` finaliser (Steele, Lea and Flood
+/// 2014). The constant keeps it apart from other hashes keyed by the same seed, such as the one that
+/// chooses the holdout: a sample must not follow it.
+fn keyed_hash(seed: u64, row: u32) -> u64 {
+    const FORGET_SAMPLE: u64 = 0x666f_7267_6574_2e73;
+    mix(mix(seed ^ FORGET_SAMPLE).wrapping_add(u64::from(row)))
+}
+
+const fn mix(value: u64) -> u64 {
+    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dataset::tests::{tiny, tiny_vectors};
+    use super::*;
+
+    const ALL: [u32; 6] = [0, 1, 2, 3, 4, 5];
+
+    fn check(forget: &ForgetSet, trained: &[u32], expected: Result<&[u32], ForgetError>) {
+        let rows = resolve_forget_set(forget, &tiny(), trained);
+        assert_eq!(rows, expected.map(<[u32]>::to_vec), "{forget:?} among {trained:?}");
+    }
+
+    #[test]
+    fn a_class_means_its_trained_rows() {
+        check(&ForgetSet::Class(2), &ALL, Ok(&[2, 5]));
+        check(&ForgetSet::Class(2), &[0, 1, 5], Ok(&[5]));
+    }
+
+    #[test]
+    fn a_class_past_the_last_is_named() {
+        check(&ForgetSet::Class(3), &ALL, Err(ForgetError::NoSuchClass { class: 3, n_classes: 3 }));
+        let text = ForgetError::NoSuchClass { class: 3, n_classes: 3 }.to_string();
+        assert_eq!(text, "class 3 does not exist; the dataset has classes 0 to 2");
+    }
+
+    #[test]
+    fn a_class_forgotten_before_leaves_nothing_to_forget() {
+        check(&ForgetSet::Class(2), &[0, 1, 3, 4], Err(ForgetError::Empty));
+    }
+
+    #[test]
+    fn rows_are_sorted_and_named_once() {
+        check(&ForgetSet::Rows(vec![5, 1, 5, 3, 1]), &ALL, Ok(&[1, 3, 5]));
+    }
+
+    #[test]
+    fn a_row_the_model_never_saw_is_named() {
+        let held_out = ForgetError::NotTrainedOn { row: 3, why: "it was held out or has been forgotten" };
+        check(&ForgetSet::Rows(vec![5, 3]), &[0, 1, 5], Err(held_out));
+        let beyond = ForgetError::NotTrainedOn { row: 6, why: "the training data ends before it" };
+        check(&ForgetSet::Rows(vec![0, 6]), &ALL, Err(beyond));
+        check(&ForgetSet::Rows(vec![]), &ALL, Err(ForgetError::Empty));
+    }
+
+    #[test]
+    fn subjects_mean_every_row_of_theirs() {
+        check(&ForgetSet::Subjects(vec![101]), &ALL, Ok(&[2, 3, 4]));
+        check(&ForgetSet::Subjects(vec![101, 101]), &[1, 3], Ok(&[3]));
+    }
+
+    #[test]
+    fn a_subject_without_trained_rows_is_named() {
+        check(&ForgetSet::Subjects(vec![101, 5]), &ALL, Err(ForgetError::NoSuchSubject(5)));
+        check(&ForgetSet::Subjects(vec![101]), &[0, 1], Err(ForgetError::NoSuchSubject(101)));
+        check(&ForgetSet::Subjects(vec![]), &ALL, Err(ForgetError::Empty));
+    }
+
+    #[test]
+    fn data_without_people_cannot_forget_one() {
+        let error = resolve_forget_set(&ForgetSet::Subjects(vec![1]), &tiny_vectors(), &[0, 1]);
+        assert_eq!(error, Err(ForgetError::NoSubjects("vectors".to_owned())));
+    }
+
+    #[test]
+    fn everything_cannot_be_forgotten() {
+        check(&ForgetSet::Rows(ALL.to_vec()), &ALL, Err(ForgetError::Everything));
+        check(&ForgetSet::Subjects(vec![100, 101]), &ALL, Err(ForgetError::Everything));
+    }
+
+    #[test]
+    fn a_fraction_lies_strictly_between_none_and_all() {
+        for fraction in [0.0, 1.0, -0.1, 1.5, f64::NAN, f64::INFINITY] {
+            check(&ForgetSet::Sample(Sample { fraction, seed: 1 }), &ALL, Err(ForgetError::BadFraction));
+        }
+    }
+
+    #[test]
+    fn a_sample_is_a_property_of_each_row() {
+        let all: Vec<u32> = (0..60_000).collect();
+        let odd: Vec<u32> = all.iter().copied().filter(|row| row % 2 == 1).collect();
+        let sample = Sample { fraction: 0.1, seed: 7 };
+        let of_all = sampled_rows(sample, &all).unwrap();
+        let of_odd = sampled_rows(sample, &odd).unwrap();
+        // six standard deviations of a binomial around 6,000
+        assert!((5_560..=6_440).contains(&of_all.len()), "{}", of_all.len());
+        let odd_of_all: Vec<u32> = of_all.iter().copied().filter(|row| row % 2 == 1).collect();
+        assert_eq!(of_odd, odd_of_all);
+        assert_ne!(of_all, sampled_rows(Sample { seed: 8, ..sample }, &all).unwrap());
+        let larger = sampled_rows(Sample { fraction: 0.2, ..sample }, &all).unwrap();
+        assert!(of_all.iter().all(|row| larger.binary_search(row).is_ok()));
+    }
+
+    #[test]
+    fn a_sample_too_small_to_hold_a_row_is_empty() {
+        check(&ForgetSet::Sample(Sample { fraction: 1e-12, seed: 1 }), &ALL, Err(ForgetError::Empty));
+    }
+}

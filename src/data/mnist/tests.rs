@@ -1,0 +1,1 @@
+//! The entry against folders, real and made up.
