@@ -1,5 +1,6 @@
 //! Models, their immutable versions, and the references people write.
 
+use super::{DatasetRef, Work};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -117,6 +118,11 @@ pub struct Version {
     pub run: Uuid,
     /// The version it was made from by unlearning.
     pub parent: Option<Uuid>,
+    /// The work order of that run, kept here because the run may be deleted: the rows a version was
+    /// trained on follow from the work orders of its line.
+    pub work: Work,
+    /// The data it was trained on.
+    pub dataset: DatasetRef,
     pub digest: String,
     pub size_bytes: u64,
     /// Measures at publication, e.g. `test_accuracy`.

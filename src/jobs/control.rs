@@ -1,0 +1,95 @@
+//! Signals between the engine and its threads.
+
+use chrono::{DateTime, Utc};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the outside asks of a run at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Cancel,
+    /// Give the run back to the queue: the process is ending.
+    Yield,
+}
+
+/// The line between a run at work and everyone else.
+#[derive(Debug)]
+pub(super) struct Control {
+    ask: AtomicU8,
+    deadline: Option<Instant>,
+    /// Milliseconds since 1970; 0 while unknown.
+    finish_ms: AtomicI64,
+}
+
+const NOTHING: u8 = 0;
+const CANCEL: u8 = 1;
+const YIELD: u8 = 2;
+
+impl Control {
+    pub(super) fn new(deadline: Option<Instant>) -> Self {
+        Self { ask: AtomicU8::new(NOTHING), deadline, finish_ms: AtomicI64::new(0) }
+    }
+
+    pub(super) fn cancel(&self) {
+        self.ask.store(CANCEL, Ordering::SeqCst);
+    }
+
+    /// A cancel that came before stands.
+    pub(super) fn give_back(&self) {
+        // the error means that something else was asked for already, which stands
+        let _ = self.ask.compare_exchange(NOTHING, YIELD, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    pub(super) fn asked(&self) -> Option<Ask> {
+        match self.ask.load(Ordering::Relaxed) {
+            CANCEL => Some(Ask::Cancel),
+            YIELD => Some(Ask::Yield),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    pub(super) fn expect_finish(&self, at: Option<DateTime<Utc>>) {
+        self.finish_ms.store(at.map_or(0, |at| at.timestamp_millis()), Ordering::Relaxed);
+    }
+
+    pub(super) fn expected_finish(&self) -> Option<DateTime<Utc>> {
+        let ms = self.finish_ms.load(Ordering::Relaxed);
+        DateTime::from_timestamp_millis(ms).filter(|_| ms > 0)
+    }
+}
+
+/// Wakes worker threads. A ring between looking and waiting is not missed.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rings: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *self.rings.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    /// How often it has rung: take this before looking for work.
+    pub(super) fn heard(&self) -> u64 {
+        *self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it has rung since `heard`.
+    pub(super) fn wait(&self, heard: u64) {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(rings, |rings| *rings == heard));
+    }
+
+    /// Waits until it has rung since `heard`, or until `patience` is over.
+    pub(super) fn wait_at_most(&self, heard: u64, patience: Duration) {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(rings, patience, |rings| *rings == heard));
+    }
+}

@@ -1,0 +1,84 @@
+//! The seam between the engine, which knows how runs live and end, and the work itself.
+
+use super::journal::Journal;
+use super::{train, unlearn};
+use crate::artifacts::{ArtifactError, Artifacts, Model};
+use crate::data::Catalogue;
+use crate::domain::{Run, RunError, Work};
+use crate::store::{Publish, StoreError};
+
+/// Does a run's work on the thread that calls it.
+pub(super) trait Executor: Send + Sync + std::fmt::Debug {
+    /// Tells `journal` of everything that happens, and stops at once when it says so. The same run does the
+    /// same again after an interruption: the journal leaves out what it has already recorded.
+    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Product, Failure>;
+}
+
+/// What a finished run wants published. Its weights are on disk.
+pub(super) type Product = Publish;
+
+/// Why there is no product.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The journal said stop, and knows why.
+    Stopped,
+    Failed(RunError),
+    Store(StoreError),
+}
+
+impl Failure {
+    pub(super) fn failed(code: &str, message: &dyn std::fmt::Display) -> Self {
+        Self::Failed(RunError { code: code.into(), message: message.to_string() })
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ArtifactError> for Failure {
+    fn from(error: ArtifactError) -> Self {
+        match error {
+            ArtifactError::Missing(_) | ArtifactError::Damaged { .. } => {
+                Self::failed("weights_damaged", &error)
+            }
+            ArtifactError::Io(error) => {
+                Self::failed("storage_failed", &format_args!("cannot use the weight files: {error}"))
+            }
+        }
+    }
+}
+
+/// The real work: training and unlearning.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    pub(super) artifacts: Artifacts,
+    pub(super) catalogue: Catalogue,
+}
+
+impl Executor for Workshop {
+    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Product, Failure> {
+        match &run.work {
+            Work::Train(order) => train::execute(self, run, order, journal),
+            Work::Unlearn(order) => unlearn::execute(self, run, order, journal),
+        }
+    }
+}
+
+impl Workshop {
+    /// Writes the weights under a new id. What is not published in the end is garbage.
+    pub(super) fn keep(&self, model: &Model) -> Result<Kept, ArtifactError> {
+        let version = uuid::Uuid::now_v7();
+        let (digest, size_bytes) = self.artifacts.put(version, model)?;
+        Ok(Kept { version, digest, size_bytes })
+    }
+}
+
+/// Weights on disk that no row speaks of yet.
+pub(super) struct Kept {
+    pub(super) version: uuid::Uuid,
+    pub(super) digest: String,
+    pub(super) size_bytes: u64,
+}

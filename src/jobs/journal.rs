@@ -1,0 +1,257 @@
+//! What a run at work tells the world, and how it learns that it must stop.
+
+use super::control::{Ask, Control};
+use super::shared::Shared;
+use crate::domain::{Best, EventKind, Progress, Run};
+use crate::nn::BatchReport;
+use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
+use chrono::{TimeDelta, Utc};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Between two ephemeral `batch` events of a run: at most four a second.
+const BATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// Events read at once when a run starts again.
+const LOG_PAGE: u32 = 1_000;
+
+/// Why a run must stop.
+#[derive(Debug)]
+pub(super) enum Halt {
+    Asked(Ask),
+    /// Its deadline is over.
+    Late,
+    /// A measure stopped being a finite number.
+    Diverged {
+        epoch: u32,
+    },
+    Store(StoreError),
+}
+
+/// A finished epoch of any kind of run.
+#[derive(Clone, Debug)]
+pub(super) struct Epoch {
+    pub(super) epoch: u32,
+    pub(super) epochs: u32,
+    /// Samples trained on.
+    pub(super) n_samples: u64,
+    /// What was measured, by its name in the event.
+    pub(super) measures: Vec<(&'static str, Option<f64>)>,
+    /// The run's main measure, when it has one to be best in.
+    pub(super) main: Option<(&'static str, f64)>,
+}
+
+/// One attempt's line to the event log.
+///
+/// The same run does the same again after an interruption, so a later attempt meets everything its log already
+/// holds: that is left out, and the log goes on where it ended, without a gap and without repeating itself.
+pub(super) struct Journal<'a> {
+    shared: &'a Shared,
+    control: &'a Control,
+    run: Run,
+    fence: Fence,
+    /// What the log holds, with how often: each is left out once for every time it was logged.
+    logged: BTreeMap<String, u32>,
+    started: Instant,
+    /// Seconds from the run's first start to this attempt.
+    earlier_s: f64,
+    epoch_started: Instant,
+    last_batch: Instant,
+    last_whisper: Option<Instant>,
+    halt: Option<Halt>,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) async fn open(
+        shared: &'a Shared,
+        run: &Run,
+        control: &'a Control,
+    ) -> Result<Self, StoreError> {
+        let mut logged = BTreeMap::new();
+        if run.attempt > 1 {
+            let mut after = 0;
+            while after < run.last_seq {
+                let page = shared.store.events(run.id, after, LOG_PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = last.seq;
+                for key in page.iter().filter_map(|event| key(event.kind, &event.data)) {
+                    *logged.entry(key).or_default() += 1;
+                }
+            }
+        }
+        let now = Instant::now();
+        let earlier = run.started_at.and_then(|at| (Utc::now() - at).to_std().ok()).unwrap_or_default();
+        Ok(Self {
+            shared,
+            control,
+            run: run.clone(),
+            fence: Fence(run.attempt),
+            logged,
+            started: now,
+            earlier_s: if run.attempt > 1 { earlier.as_secs_f64() } else { 0.0 },
+            epoch_started: now,
+            last_batch: now,
+            last_whisper: None,
+            halt: None,
+        })
+    }
+
+    /// Whether the run must stop now. Once it must, it always must.
+    pub(super) fn halted(&mut self) -> ControlFlow<()> {
+        self.halted_at(Instant::now())
+    }
+
+    fn halted_at(&mut self, now: Instant) -> ControlFlow<()> {
+        if self.halt.is_none() {
+            self.halt = match self.control.asked() {
+                Some(ask) => Some(Halt::Asked(ask)),
+                None if self.control.is_late(now) => Some(Halt::Late),
+                None => return ControlFlow::Continue(()),
+            };
+        }
+        ControlFlow::Break(())
+    }
+
+    /// After every mini-batch: two loads and a look at the clock, unless it is time to tell someone.
+    pub(super) fn batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
+        let now = Instant::now();
+        self.last_batch = now;
+        if self.last_whisper.is_none_or(|last| now.duration_since(last) >= BATCH_INTERVAL) {
+            self.last_whisper = Some(now);
+            self.whisper(report);
+        }
+        self.halted_at(now)
+    }
+
+    fn whisper(&self, report: &BatchReport) {
+        let epochs = self.run.progress.epochs;
+        let within = report.batch as f64 / report.batches.max(1) as f64;
+        let done = f64::from(report.epoch.saturating_sub(1)) + within;
+        self.expect(f64::from(epochs), done);
+        if report.epoch > self.run.progress.epoch {
+            self.shared.hub().whisper(self.run.id, EventKind::Batch, || {
+                json!({
+                    "run": self.run.id,
+                    "epoch": report.epoch,
+                    "epochs": epochs,
+                    "batch": report.batch,
+                    "batches": report.batches,
+                    "loss": report.loss,
+                    "accuracy": report.accuracy,
+                })
+            });
+        }
+    }
+
+    /// Records a finished epoch, with its times, and the run's progress.
+    pub(super) fn epoch(&mut self, report: &Epoch) -> ControlFlow<()> {
+        if report.measures.iter().any(|(_, value)| value.is_some_and(|value| !value.is_finite())) {
+            self.halt = Some(Halt::Diverged { epoch: report.epoch });
+            return ControlFlow::Break(());
+        }
+        let train_s = self.last_batch.duration_since(self.epoch_started).as_secs_f64();
+        let eta_s = self.expect(f64::from(report.epochs), f64::from(report.epoch));
+        let mut data = Map::new();
+        data.insert("epoch".into(), json!(report.epoch));
+        data.insert("epochs".into(), json!(report.epochs));
+        for (name, value) in &report.measures {
+            data.insert((*name).into(), json!(value));
+        }
+        let samples_per_s = (train_s > 0.0).then(|| (report.n_samples as f64 / train_s).round());
+        data.insert("samples_per_s".into(), json!(samples_per_s));
+        data.insert("elapsed_s".into(), json!(to_ms(self.earlier_s + self.started.elapsed().as_secs_f64())));
+        data.insert("eta_s".into(), json!(to_ms(eta_s)));
+        let best =
+            report.main.filter(|(_, value)| self.run.best.as_ref().is_none_or(|best| *value > best.value));
+        let change = RunChange {
+            progress: Some(Progress { epoch: report.epoch, epochs: report.epochs }),
+            best: best.map(|(metric, value)| Best { metric: metric.into(), value, epoch: report.epoch }),
+            ..RunChange::default()
+        };
+        let flow = self.append(NewEvent { kind: EventKind::Epoch, data: Value::Object(data) }, change);
+        self.epoch_started = Instant::now();
+        self.last_batch = self.epoch_started;
+        flow
+    }
+
+    /// Records what begins now: a machine-readable word and a sentence.
+    pub(super) fn phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()> {
+        let data = json!({ "phase": phase, "detail": detail });
+        let flow = self.append(NewEvent { kind: EventKind::Phase, data }, RunChange::default());
+        self.epoch_started = Instant::now();
+        self.last_batch = self.epoch_started;
+        flow
+    }
+
+    /// From here on nobody knows how long it takes.
+    pub(super) fn expect_nothing(&self) {
+        self.control.expect_finish(None);
+    }
+
+    /// What the run may look up.
+    pub(super) fn store(&self) -> &'a Store {
+        &self.shared.store
+    }
+
+    /// Waits for a look-up, on this thread.
+    pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.shared.runtime.block_on(future)
+    }
+
+    pub(super) fn into_halt(self) -> Option<Halt> {
+        self.halt
+    }
+
+    fn append(&mut self, event: NewEvent, change: RunChange) -> ControlFlow<()> {
+        if !self.was_logged(&event) {
+            let recorded = self.shared.record(self.run.id, self.fence, change, vec![event]);
+            match self.shared.runtime.block_on(recorded) {
+                Ok(run) => self.run = run,
+                Err(error) => {
+                    self.halt = Some(Halt::Store(error));
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        self.halted()
+    }
+
+    fn was_logged(&mut self, event: &NewEvent) -> bool {
+        let times = key(event.kind, &event.data).and_then(|key| self.logged.get_mut(&key));
+        match times {
+            Some(times) if *times > 0 => {
+                *times -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Seconds to go at this attempt's pace, kept as the expected end.
+    fn expect(&self, all: f64, done: f64) -> f64 {
+        let eta_s = if done > 0.0 {
+            self.started.elapsed().as_secs_f64() / done * (all - done).max(0.0)
+        } else {
+            0.0
+        };
+        let ms = (eta_s * 1e3).min(1e15) as i64;
+        self.control
+            .expect_finish(TimeDelta::try_milliseconds(ms).and_then(|d| Utc::now().checked_add_signed(d)));
+        eta_s
+    }
+}
+
+/// What makes an event the same in every attempt; `None` for those that are not repeated.
+fn key(kind: EventKind, data: &Value) -> Option<String> {
+    match kind {
+        EventKind::Epoch => Some(format!("epoch {}", data["epoch"])),
+        EventKind::Phase => Some(format!("phase {} {}", data["phase"], data["detail"])),
+        _ => None,
+    }
+}
+
+/// To the millisecond.
+fn to_ms(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}

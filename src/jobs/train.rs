@@ -1,0 +1,159 @@
+//! A run of kind `train`: a dataset, a recipe, a version.
+
+use super::executor::{Failure, Product, Workshop};
+use super::journal::{Epoch, Journal};
+use crate::artifacts::Model;
+use crate::data::{DataError, Dataset, DownloadProgress};
+use crate::domain::{DatasetRef, Run, Train};
+use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe, TrainError};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Between two durable `phase` events of one download.
+const DOWNLOAD_INTERVAL: Duration = Duration::from_secs(5);
+
+pub(super) fn execute(
+    workshop: &Workshop,
+    run: &Run,
+    order: &Train,
+    journal: &mut Journal<'_>,
+) -> Result<Product, Failure> {
+    let dataset = open(workshop, &run.dataset, journal)?;
+    let problem = Problem { train: dataset.train(), excluded: &[], test: dataset.test() };
+    let mut watch = Watch { journal, reports: Vec::new() };
+    let trained = nn::train(&order.recipe, &problem, &mut watch)?;
+    let reports = watch.reports;
+    if !trained.completed {
+        return Err(Failure::Stopped);
+    }
+    let published = published_epoch(&order.recipe, trained.best_epoch, &reports);
+    let model = Model {
+        mlp: trained.model,
+        input: dataset.input.clone(),
+        class_names: dataset.class_names.clone(),
+        lineage: BTreeMap::from([
+            ("run".into(), run.id.to_string()),
+            ("model".into(), run.model.clone()),
+            ("dataset".into(), dataset.name.clone()),
+            ("dataset_digest".into(), dataset.digest.clone()),
+            ("recipe".into(), json!(order.recipe).to_string()),
+            ("kernel_family".into(), nn::kernel_family().into()),
+        ]),
+    };
+    let kept = workshop.keep(&model)?;
+    Ok(Product {
+        version: kept.version,
+        parent: None,
+        digest: kept.digest,
+        size_bytes: kept.size_bytes,
+        metrics: metrics(published, &model),
+        report: None,
+        promote: None,
+        revoke_parent: false,
+    })
+}
+
+/// Opens exactly the rows a run was accepted for, downloading them if need be.
+pub(super) fn open(
+    workshop: &Workshop,
+    accepted: &DatasetRef,
+    journal: &mut Journal<'_>,
+) -> Result<Arc<Dataset>, Failure> {
+    let mut last: Option<(String, Instant)> = None;
+    let mut progress = |step: DownloadProgress<'_>| {
+        let is_told = |(file, at): &(String, Instant)| file == step.file && at.elapsed() < DOWNLOAD_INTERVAL;
+        if last.as_ref().is_some_and(is_told) {
+            return journal.halted();
+        }
+        last = Some((step.file.to_owned(), Instant::now()));
+        let total = step.total.map(|total| format!(" of {total}")).unwrap_or_default();
+        journal.phase("download", &format!("`{}`: {}{total} bytes", step.file, step.done))
+    };
+    let dataset = workshop.catalogue.open_ref(accepted, &mut progress).map_err(|error| match error {
+        DataError::Canceled => Failure::Stopped,
+        DataError::Damaged { .. } => Failure::failed("dataset_damaged", &error),
+        DataError::Changed { .. } => Failure::failed("dataset_changed", &error),
+        DataError::Unknown(_) | DataError::Unavailable(_) | DataError::Io(_) => {
+            Failure::failed("dataset_unavailable", &error)
+        }
+    })?;
+    if journal.halted().is_break() { Err(Failure::Stopped) } else { Ok(dataset) }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::NonFinite { .. } => {
+                Self::failed("diverged", &format_args!("{error}; a lower learning rate may help"))
+            }
+            TrainError::NoRows => Self::failed("no_rows", &error),
+        }
+    }
+}
+
+/// Passes a training on to the journal.
+struct Watch<'a, 'b> {
+    journal: &'a mut Journal<'b>,
+    reports: Vec<EpochReport>,
+}
+
+impl nn::Observer for Watch<'_, '_> {
+    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
+        self.journal.batch(report)
+    }
+
+    fn on_epoch(&mut self, report: &EpochReport, _model: &Mlp) -> ControlFlow<()> {
+        self.reports.push(*report);
+        let mut measures = vec![
+            ("train_loss", Some(report.train_loss)),
+            ("train_accuracy", Some(report.train_accuracy)),
+            ("test_loss", Some(report.test_loss)),
+            ("test_accuracy", Some(report.test_accuracy)),
+            ("reported_accuracy", Some(report.reported_accuracy)),
+            ("lr", Some(report.learning_rate)),
+            ("grad_norm", Some(report.grad_norm)),
+        ];
+        if report.holdout_loss.is_some() {
+            measures.push(("holdout_loss", report.holdout_loss));
+            measures.push(("holdout_accuracy", report.holdout_accuracy));
+        }
+        self.journal.epoch(&Epoch {
+            epoch: report.epoch,
+            epochs: report.epochs,
+            n_samples: report.n_samples,
+            measures,
+            main: Some(("test_accuracy", report.test_accuracy)),
+        })
+    }
+}
+
+/// The epoch whose weights are published: the last, but under early stopping the best.
+fn published_epoch<'a>(
+    recipe: &Recipe,
+    best_epoch: u32,
+    reports: &'a [EpochReport],
+) -> Option<&'a EpochReport> {
+    match recipe {
+        Recipe::Standard(recipe) if recipe.early_stopping.is_some() => {
+            reports.iter().find(|report| report.epoch == best_epoch)
+        }
+        Recipe::Nn(_) | Recipe::Debug(_) | Recipe::Standard(_) => reports.last(),
+    }
+}
+
+/// What a list of versions shows of this one. `published` is absent for a training of no epochs.
+fn metrics(published: Option<&EpochReport>, model: &Model) -> Value {
+    let mut metrics = json!({ "weights_digest": model.weights_digest() });
+    if let Some(report) = published {
+        metrics["epoch"] = json!(report.epoch);
+        metrics["train_loss"] = json!(report.train_loss);
+        metrics["train_accuracy"] = json!(report.train_accuracy);
+        metrics["test_loss"] = json!(report.test_loss);
+        metrics["test_accuracy"] = json!(report.test_accuracy);
+        metrics["reported_accuracy"] = json!(report.reported_accuracy);
+    }
+    metrics
+}

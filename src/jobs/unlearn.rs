@@ -1,0 +1,218 @@
+//! A run of kind `unlearn`: a version, rows to forget, a method; a child version and a report.
+
+use super::executor::{Failure, Product, Workshop};
+use super::journal::{Epoch, Journal};
+use super::lineage::{Lineage, LineageError};
+use super::report::{self, Judged, Seconds, Told};
+use super::train;
+use crate::artifacts::Model;
+use crate::data::{Dataset, resolve_forget_set};
+use crate::domain::{ModelName, ModelRef, Run, Unlearn, Verify, Version};
+use crate::nn::{BatchReport, kernel_family};
+use crate::store::StoreError;
+use crate::unlearn::{self, Method, Task, UnlearnEpoch, UnlearnError};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+pub(super) fn execute(
+    workshop: &Workshop,
+    run: &Run,
+    order: &Unlearn,
+    journal: &mut Journal<'_>,
+) -> Result<Product, Failure> {
+    let (parent, lineage) = family(order, journal)?;
+    let weights = workshop.artifacts.get(parent.id, &parent.digest)?;
+    let dataset = train::open(workshop, &run.dataset, journal)?;
+    let rows = lineage.rows(&dataset)?;
+    let forget = resolve_forget_set(&order.forget, &dataset, &rows.trained)
+        .map_err(|error| Failure::failed("forget_set_invalid", &error))?;
+    let excluded = rows.excluded_beside(&forget);
+    let task = Task {
+        parent: &weights.mlp,
+        recipe: &lineage.recipe,
+        train: dataset.train(),
+        test: dataset.test(),
+        excluded: &excluded,
+        forget: &forget,
+        class: whole_class(&dataset, &rows.trained, &forget),
+        seed: run.seed,
+    };
+
+    go(journal.phase("unlearn", &format!("forgetting {} rows", forget.len())))?;
+    let mut watch = Watch { journal, verifying: false, retrain: Stopwatch::default() };
+    let started = Instant::now();
+    let outcome = unlearn::unlearn(&order.method, &task, &mut watch)?;
+    let unlearn_s = started.elapsed().as_secs_f64();
+
+    watch.verifying = true;
+    watch.journal.expect_nothing();
+    go(watch.journal.phase("verify", "measuring what is left of them"))?;
+    let started = Instant::now();
+    let retrained = matches!(order.verify, Verify::Standard);
+    let measured = unlearn::verify(&task, &order.method, &outcome, retrained, &mut watch)?;
+    watch.retrain.stop();
+    let verify_s = (started.elapsed().saturating_sub(watch.retrain.total)).as_secs_f64();
+    let seconds = Seconds { unlearn: unlearn_s, verify: verify_s, retrain: watch.retrain.mean_s() };
+    go(watch.journal.halted())?;
+
+    let judged = Judged::of(order, &outcome, &measured);
+    let forget_digest = report::rows_digest(&forget);
+    let told = Told { run, order, forget: &forget, digest: &forget_digest, seconds };
+    let child = Model {
+        mlp: outcome.model.clone(),
+        input: weights.input,
+        class_names: weights.class_names,
+        lineage: BTreeMap::from([
+            ("run".into(), run.id.to_string()),
+            ("model".into(), run.model.clone()),
+            ("dataset".into(), dataset.name.clone()),
+            ("dataset_digest".into(), dataset.digest.clone()),
+            ("recipe".into(), json!(lineage.recipe).to_string()),
+            ("kernel_family".into(), kernel_family().into()),
+            ("parent".into(), parent.id.to_string()),
+            ("parent_digest".into(), parent.digest.clone()),
+            ("method".into(), json!(order.method).to_string()),
+            ("forget_digest".into(), forget_digest.clone()),
+            ("claim".into(), report::claim(&order.method, &outcome).into()),
+            ("verdict".into(), report::name(measured.verdict).into()),
+        ]),
+    };
+    let kept = workshop.keep(&child)?;
+    let mut metrics = report::metrics(order, &outcome, &measured);
+    metrics["weights_digest"] = json!(child.weights_digest());
+    Ok(Product {
+        version: kept.version,
+        parent: Some(parent.id),
+        digest: kept.digest,
+        size_bytes: kept.size_bytes,
+        metrics,
+        report: Some(report::report(&told, &outcome, &measured, &judged)),
+        promote: judged.promoted_alias(order).map(alias).transpose()?,
+        revoke_parent: judged.revokes(),
+    })
+}
+
+/// The parent, if it may still be used, and how it came to be.
+fn family(order: &Unlearn, journal: &Journal<'_>) -> Result<(Version, Lineage), Failure> {
+    let store = journal.store();
+    let parent = journal.wait(store.version(&ModelRef::Id(order.parent.id), false)).map_err(|e| match e {
+        StoreError::NotFound => {
+            Failure::failed("parent_not_found", &format_args!("there is no version {}", order.parent.id))
+        }
+        other => Failure::Store(other),
+    })?;
+    let lineage = journal.wait(Lineage::of(store, &parent))?;
+    Ok((parent, lineage))
+}
+
+fn alias(name: &str) -> Result<ModelName, Failure> {
+    name.parse().map_err(|error| Failure::failed("alias_invalid", &format_args!("alias `{name}` {error}")))
+}
+
+/// The class, if `forget` is all that was trained on of one.
+fn whole_class(dataset: &Dataset, trained: &[u32], forget: &[u32]) -> Option<u32> {
+    let label = |row: &u32| dataset.train.labels[*row as usize];
+    let class = label(forget.first()?);
+    let n_trained = trained.iter().filter(|row| label(row) == class).count();
+    (n_trained == forget.len() && forget.iter().all(|row| label(row) == class)).then_some(class)
+}
+
+fn go(flow: ControlFlow<()>) -> Result<(), Failure> {
+    if flow.is_break() { Err(Failure::Stopped) } else { Ok(()) }
+}
+
+impl From<UnlearnError> for Failure {
+    fn from(error: UnlearnError) -> Self {
+        match error {
+            UnlearnError::Interrupted => Self::Stopped,
+            UnlearnError::Train(error) => error.into(),
+        }
+    }
+}
+
+impl From<LineageError> for Failure {
+    fn from(error: LineageError) -> Self {
+        match error {
+            LineageError::Store(error) => Self::Store(error),
+            LineageError::Broken { .. } | LineageError::Forgotten { .. } => {
+                Self::failed("lineage_broken", &error)
+            }
+        }
+    }
+}
+
+/// Passes an unlearning and its verification on to the journal.
+struct Watch<'a, 'b> {
+    journal: &'a mut Journal<'b>,
+    /// The mini-batches are those of a retraining then, which is nobody's progress.
+    verifying: bool,
+    retrain: Stopwatch,
+}
+
+impl unlearn::Observer for Watch<'_, '_> {
+    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
+        if self.verifying { self.journal.halted() } else { self.journal.batch(report) }
+    }
+
+    fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()> {
+        if self.verifying {
+            return self.journal.halted();
+        }
+        self.journal.epoch(&Epoch {
+            epoch: report.epoch,
+            epochs: report.epochs,
+            n_samples: report.n_samples,
+            measures: vec![
+                ("test_loss", Some(report.test_loss)),
+                ("test_accuracy", Some(report.test_accuracy)),
+                ("forget_loss", Some(report.forget_loss)),
+                ("forget_accuracy", Some(report.forget_accuracy)),
+                ("retain_accuracy", Some(report.retain_accuracy)),
+                ("lr", Some(report.learning_rate)),
+            ],
+            main: None,
+        })
+    }
+
+    fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()> {
+        self.retrain.stop();
+        if phase == "retrain" {
+            self.retrain.start();
+        }
+        self.journal.phase(phase, detail)
+    }
+}
+
+/// Time spent retraining.
+#[derive(Debug, Default)]
+struct Stopwatch {
+    since: Option<Instant>,
+    total: Duration,
+    n: u32,
+}
+
+impl Stopwatch {
+    fn start(&mut self) {
+        self.since = Some(Instant::now());
+        self.n += 1;
+    }
+
+    fn stop(&mut self) {
+        self.total += self.since.take().map(|since| since.elapsed()).unwrap_or_default();
+    }
+
+    fn mean_s(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.total.as_secs_f64() / f64::from(self.n))
+    }
+}
+
+/// The name of a method, as requests write it.
+pub(super) const fn method_name(method: &Method) -> &'static str {
+    match method {
+        Method::Retrain => "retrain",
+        Method::GradientAscent(_) => "gradient_ascent",
+        Method::ResetLast(_) => "reset_last",
+    }
+}

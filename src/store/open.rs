@@ -1,0 +1,63 @@
+//! Opening the database file.
+
+use super::{Store, StoreError};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Enough for the event streams' short reads; more would only queue on the same disk.
+const N_READERS: u32 = 4;
+/// How long a statement waits for a lock another connection holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an opening waits for the process before it to let go, as in a restart.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+impl Store {
+    /// Opens (creating and migrating) the database file. WAL, `synchronous=FULL`, foreign keys on.
+    ///
+    /// # Errors
+    ///
+    /// `InUse` when another process has it open, `Newer` when a later release wrote it, `Corrupt` when it
+    /// is not a database or not ours.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = lock(path).await?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool =
+            || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
+        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        MIGRATIONS.run(&write).await?;
+        let read = pool().max_connections(N_READERS).connect_with(options.pragma("query_only", "on")).await?;
+        Ok(Self { read, write, _lock: Arc::new(lock) })
+    }
+}
+
+/// The operating system drops the lock with the process, however that ends.
+async fn lock(database: &Path) -> Result<File, StoreError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+    let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_RETRY).await;
+            }
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(database.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How a run ends well: its version, report, alias and revocation appear together with its ending, or none does.
+
+use super::change::apply;
+use super::row::{big, json, now};
+use super::{Fence, NewEvent, RunChange, Store, StoreError, alias, run, version};
+use crate::domain::{Event, EventKind, ModelName, Run, Status, Version};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const NEXT_NUMBER: &str = "select coalesce(max(number), 0) + 1 from version where model = $1";
+const INSERT: &str = "insert into version
+    (version_id, model, number, run_id, parent_id, work, dataset, digest, size_bytes, metrics, created_ms)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const SET_REPORT: &str = "update run set report = $2 where run_id = $1";
+
+/// What a finished run brings. The weights are already on disk under `version`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publish {
+    /// The new version's id.
+    pub version: Uuid,
+    pub parent: Option<Uuid>,
+    /// `sha256:` of the weights file.
+    pub digest: String,
+    pub size_bytes: u64,
+    /// A JSON object of measures.
+    pub metrics: Value,
+    /// A JSON object; the store adds `child`, whose number is only known here.
+    pub report: Option<Value>,
+    /// The alias of the run's model to point at the new version.
+    pub promote: Option<ModelName>,
+    pub revoke_parent: bool,
+}
+
+/// What a publication wrote.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    pub run: Run,
+    pub version: Version,
+    pub events: Vec<Event>,
+}
+
+impl Store {
+    /// In one transaction: the version, under the model's next number; its alias; the parent's revocation;
+    /// the report; and the run's success with the events `model`, `status` and `done`.
+    ///
+    /// # Errors
+    ///
+    /// `Revoked` if the parent was revoked meanwhile: its descendant would bring back what someone had
+    /// forgotten. `LostClaim` or `WrongState` if the run is not the caller's to end. Nothing is written then.
+    pub async fn publish(&self, id: Uuid, fence: Fence, publish: Publish) -> Result<Publication, StoreError> {
+        let mut tx = self.begin().await?;
+        let mut run = run::load(&mut tx, id).await?;
+        fence.check(&run)?;
+        if let Some(parent) = publish.parent {
+            version::servable(version::load(&mut tx, parent).await?)?;
+        }
+        let number: i64 = sqlx::query_scalar(NEXT_NUMBER).bind(&run.model).fetch_one(&mut *tx).await?;
+        let version = Version {
+            id: publish.version,
+            model: ModelName::try_from(run.model.clone()).map_err(StoreError::Corrupt)?,
+            number: u32::try_from(number).map_err(|e| StoreError::Corrupt(e.to_string()))?,
+            run: run.id,
+            parent: publish.parent,
+            work: run.work.clone(),
+            dataset: run.dataset.clone(),
+            digest: publish.digest,
+            size_bytes: publish.size_bytes,
+            metrics: publish.metrics,
+            created_at: now(),
+            revoked_at: None,
+            replacement: None,
+        };
+        sqlx::query(INSERT)
+            .bind(version.id.to_string())
+            .bind(version.model.as_str())
+            .bind(number)
+            .bind(run.id.to_string())
+            .bind(version.parent.map(|id| id.to_string()))
+            .bind(json(&version.work))
+            .bind(json(&version.dataset))
+            .bind(&version.digest)
+            .bind(big(version.size_bytes))
+            .bind(version.metrics.to_string())
+            .bind(version.created_at.timestamp_millis())
+            .execute(&mut *tx)
+            .await?;
+        if let Some(name) = &publish.promote {
+            alias::set(&mut tx, &version.model, name, version.id).await?;
+        }
+        let revoked = version.parent.filter(|_| publish.revoke_parent);
+        if let Some(parent) = revoked {
+            version::revoke(&mut tx, parent, Some(&version)).await?;
+        }
+        if let Some(mut report) = publish.report {
+            report["child"] = json!(version.to_ref());
+            sqlx::query(SET_REPORT)
+                .bind(run.id.to_string())
+                .bind(report.to_string())
+                .execute(&mut *tx)
+                .await?;
+        }
+        run.version = Some(version.to_ref());
+        let told = NewEvent {
+            kind: EventKind::Model,
+            data: json!({
+                "version": version.to_ref(),
+                "parent": version.parent,
+                "alias": publish.promote,
+                "revoked": revoked,
+            }),
+        };
+        let events = apply(&mut tx, &mut run, RunChange::to(Status::Succeeded), vec![told]).await?;
+        tx.commit().await?;
+        Ok(Publication { run, version, events })
+    }
+}

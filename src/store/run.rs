@@ -1,0 +1,229 @@
+//! Runs and their event logs.
+
+use super::change::{self, apply, status_event};
+use super::row::{EventRow, RunRow, big, json, now, to_ms};
+use super::{Fence, NewEvent, RunChange, Store, StoreError};
+use crate::domain::{Event, Kind, Progress, Run, RunError, Status};
+use serde_json::Value;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+/// Runs whose process died this often while running them are given up.
+pub const MAX_LOST: i64 = 5;
+
+macro_rules! select_run {
+    ($tail:literal) => {
+        concat!(
+            "select r.run_id, r.status, r.model, r.work, r.dataset, r.seed, r.epoch, r.epochs, r.best, r.error, ",
+            "r.last_seq, r.attempt, r.tags, r.deadline_s, r.created_ms, r.started_ms, r.finished_ms, ",
+            "r.version_id, v.model as version_model, v.number as version_number, v.digest as version_digest ",
+            "from run r left join version v on v.version_id = r.version_id ",
+            $tail
+        )
+    };
+}
+
+const RUN_BY_ID: &str = select_run!("where r.run_id = $1");
+const OLDEST_QUEUED: &str = select_run!("where r.status = 'queued' order by r.run_id limit 1");
+const LEFT_BEHIND: &str = select_run!("where r.status in ('running', 'canceling') order by r.run_id");
+const LIST: &str = select_run!(
+    "where ($1 is null or $1 like '%,' || r.status || ',%')
+       and ($2 is null or r.kind = $2)
+       and ($3 is null or r.model = $3)
+       and ($4 is null or r.run_id < $4)
+     order by r.run_id desc limit $5"
+);
+const INSERT: &str = "insert into run
+    (run_id, kind, status, model, work, dataset, seed, epoch, epochs, last_seq, attempt, n_lost, tags, deadline_s,
+     created_ms)
+    values ($1, $2, $3, $4, $5, $6, $7, 0, $8, 0, 0, 0, $9, $10, $11)";
+const SET_LAST_SEQ: &str = "update run set last_seq = $2 where run_id = $1";
+const DELETE: &str = "delete from run where run_id = $1";
+const COUNT_LOST: &str = "update run set n_lost = n_lost + 1 where run_id = $1 returning n_lost";
+const REPORT: &str = "select report from run where run_id = $1";
+const EVENTS: &str = "select run_id, seq, kind, data, at_ms from event
+    where run_id = $1 and seq > $2 order by seq limit $3";
+
+/// All conditions that are given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub status: Option<Vec<Status>>,
+    pub kind: Option<Kind>,
+    pub model: Option<String>,
+}
+
+/// One page, newest first for runs; `after` is the last id of the page before.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub limit: u32,
+    pub after: Option<Uuid>,
+}
+
+impl Store {
+    /// Inserts the run with its first event (`status`, `queued`), in one transaction. What a new run cannot
+    /// have yet (progress, attempts, an ending) is reset. Ids are UUIDv7: their order is the queue's.
+    pub async fn insert_run(&self, run: Run) -> Result<(Run, Event), StoreError> {
+        let mut run = Run {
+            status: Status::Queued,
+            progress: Progress { epoch: 0, ..run.progress },
+            best: None,
+            error: None,
+            last_seq: 0,
+            version: None,
+            attempt: 0,
+            created_at: to_ms(run.created_at),
+            started_at: None,
+            finished_at: None,
+            ..run
+        };
+        let mut tx = self.begin().await?;
+        sqlx::query(INSERT)
+            .bind(run.id.to_string())
+            .bind(kind_name(run.work.kind()))
+            .bind(run.status.name())
+            .bind(&run.model)
+            .bind(json(&run.work))
+            .bind(json(&run.dataset))
+            .bind(run.seed.to_string())
+            .bind(i64::from(run.progress.epochs))
+            .bind(json(&run.tags))
+            .bind(run.deadline_s.map(big))
+            .bind(run.created_at.timestamp_millis())
+            .execute(&mut *tx)
+            .await?;
+        let first = status_event(&run, None);
+        let event = change::number(&mut run, vec![first], now()).remove(0);
+        change::insert_event(&mut tx, &event).await?;
+        sqlx::query(SET_LAST_SEQ).bind(run.id.to_string()).bind(big(run.last_seq)).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok((run, event))
+    }
+
+    pub async fn run(&self, id: Uuid) -> Result<Run, StoreError> {
+        let row: Option<RunRow> =
+            sqlx::query_as(RUN_BY_ID).bind(id.to_string()).fetch_optional(&self.read).await?;
+        row.ok_or(StoreError::NotFound)?.try_into()
+    }
+
+    /// Up to `limit + 1` runs, newest first: the extra one tells that there are more.
+    pub async fn runs(&self, filter: &RunFilter, page: &Page) -> Result<Vec<Run>, StoreError> {
+        let statuses = filter.status.as_ref().map(|statuses| {
+            statuses.iter().fold(String::from(","), |list, status| list + status.name() + ",")
+        });
+        let rows: Vec<RunRow> = sqlx::query_as(LIST)
+            .bind(statuses)
+            .bind(filter.kind.map(kind_name))
+            .bind(&filter.model)
+            .bind(page.after.map(|id| id.to_string()))
+            .bind(i64::from(page.limit) + 1)
+            .fetch_all(&self.read)
+            .await?;
+        rows.into_iter().map(Run::try_from).collect()
+    }
+
+    /// Applies `change` and appends `events` in one transaction; the events of a change of status follow
+    /// those given. A worker shows its `fence`; `None` is for those who act from outside.
+    ///
+    /// # Errors
+    ///
+    /// `WrongState` if `Status::can_become` forbids it or the run is over, `LostClaim` if the fence does not
+    /// hold. Nothing is written then.
+    pub async fn advance(
+        &self,
+        id: Uuid,
+        fence: Option<Fence>,
+        change: RunChange,
+        events: Vec<NewEvent>,
+    ) -> Result<(Run, Vec<Event>), StoreError> {
+        let mut tx = self.begin().await?;
+        let mut run = load(&mut tx, id).await?;
+        fence.map_or(Ok(()), |fence| fence.check(&run))?;
+        let events = apply(&mut tx, &mut run, change, events).await?;
+        tx.commit().await?;
+        Ok((run, events))
+    }
+
+    /// Takes the oldest queued run, marks it running and appends its event. Its `attempt` is the fence.
+    pub async fn claim(&self) -> Result<Option<(Run, Vec<Event>)>, StoreError> {
+        let mut tx = self.begin().await?;
+        let row: Option<RunRow> = sqlx::query_as(OLDEST_QUEUED).fetch_optional(&mut *tx).await?;
+        let Some(row) = row else { return Ok(None) };
+        let mut run = Run::try_from(row)?;
+        let events = apply(&mut tx, &mut run, RunChange::to(Status::Running), vec![]).await?;
+        tx.commit().await?;
+        Ok(Some((run, events)))
+    }
+
+    /// Puts right what a dead process left behind, in one transaction: running runs go back to the queue
+    /// (or fail as `worker_lost` when that happened `MAX_LOST` times), canceling ones become canceled.
+    pub async fn reconcile(&self) -> Result<Vec<(Run, Vec<Event>)>, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows: Vec<RunRow> = sqlx::query_as(LEFT_BEHIND).fetch_all(&mut *tx).await?;
+        let mut changed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut run = Run::try_from(row)?;
+            let n_lost: i64 =
+                sqlx::query_scalar(COUNT_LOST).bind(run.id.to_string()).fetch_one(&mut *tx).await?;
+            let change = match run.status {
+                Status::Canceling => RunChange::to(Status::Canceled),
+                _ if n_lost >= MAX_LOST => RunChange::failed(RunError {
+                    code: "worker_lost".into(),
+                    message: format!("the server died {n_lost} times while it worked on this run"),
+                }),
+                _ => RunChange { reason: Some("server_restarted"), ..RunChange::to(Status::Queued) },
+            };
+            let events = apply(&mut tx, &mut run, change, vec![]).await?;
+            changed.push((run, events));
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Deletes a terminal run with its events and report (`WrongState` otherwise). Versions it published stay.
+    pub async fn delete_run(&self, id: Uuid) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let run = load(&mut tx, id).await?;
+        if !run.status.is_terminal() {
+            return Err(StoreError::WrongState { actual: run.status });
+        }
+        sqlx::query(DELETE).bind(id.to_string()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Events with `seq > after`, in order, at most `limit`. None if there is no such run.
+    pub async fn events(&self, run: Uuid, after: u64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        // a cursor beyond what the column holds is beyond every event
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let rows: Vec<EventRow> = sqlx::query_as(EVENTS)
+            .bind(run.to_string())
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?;
+        rows.into_iter().map(Event::try_from).collect()
+    }
+
+    /// The report of a run; `Ok(None)` while (or if) it has none.
+    pub async fn report(&self, run: Uuid) -> Result<Option<Value>, StoreError> {
+        let text: Option<Option<String>> =
+            sqlx::query_scalar(REPORT).bind(run.to_string()).fetch_optional(&self.read).await?;
+        text.ok_or(StoreError::NotFound)?
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|e| StoreError::Corrupt(format!("report of run `{run}`: {e}")))
+    }
+}
+
+pub(super) async fn load(connection: &mut SqliteConnection, id: Uuid) -> Result<Run, StoreError> {
+    let row: Option<RunRow> =
+        sqlx::query_as(RUN_BY_ID).bind(id.to_string()).fetch_optional(connection).await?;
+    row.ok_or(StoreError::NotFound)?.try_into()
+}
+
+const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Train => "train",
+        Kind::Unlearn => "unlearn",
+    }
+}
