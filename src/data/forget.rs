@@ -2,6 +2,7 @@
 
 use super::Dataset;
 use crate::domain::{ForgetSet, Sample};
+use crate::nn::hash::{Purpose, falls_within, keyed_hash};
 
 /// Why a forget set means nothing here. The text goes to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,24 +98,8 @@ fn sampled_rows(sample: Sample, trained: &[u32]) -> Result<Vec<u32>, ForgetError
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(ForgetError::BadFraction);
     }
-    // 53 bits of hash as a number in [0, 1): exact, and the same on every machine
-    let unit = |row: u32| (keyed_hash(seed, row) >> 11) as f64 / (1_u64 << 53) as f64;
-    Ok(trained.iter().copied().filter(|&row| unit(row) < fraction).collect())
-}
-
-/// A well-mixed function of (seed, row): two rounds of the `SplitMix64` finaliser (Steele, Lea and Flood
-/// 2014). The constant keeps it apart from other hashes keyed by the same seed, such as the one that
-/// chooses the holdout: a sample must not follow it.
-fn keyed_hash(seed: u64, row: u32) -> u64 {
-    const FORGET_SAMPLE: u64 = 0x666f_7267_6574_2e73;
-    mix(mix(seed ^ FORGET_SAMPLE).wrapping_add(u64::from(row)))
-}
-
-const fn mix(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    let is_picked = |row: &u32| falls_within(keyed_hash(seed, Purpose::ForgetSample, 0, *row), fraction);
+    Ok(trained.iter().copied().filter(is_picked).collect())
 }
 
 #[cfg(test)]

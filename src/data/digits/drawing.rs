@@ -3,7 +3,7 @@
 use super::glyphs::{DIGITS, Glyph, Point};
 use super::pen::{Dot, Stroke};
 use super::random::Random;
-use super::writer::Writer;
+use super::writer::{Drift, OWN_FORM, Writer};
 
 /// Pen positions between two points of a stroke.
 const STEPS: usize = 7;
@@ -25,13 +25,13 @@ impl Mood {
         let looseness = 0.6 + 10.0 * writer.sloppiness;
         let mut around = |centre: f32, spread: f32| centre + spread * looseness * random.normal();
         Self {
-            slant: around(writer.slant, 0.06),
+            slant: around(writer.slant, 0.08),
             tilt: around(writer.tilt, 0.02),
-            aspect: around(writer.aspect, 0.07).max(0.4),
+            aspect: around(writer.aspect, 0.08).max(0.4),
             waist: around(writer.waist, 0.04),
             bow: around(writer.bow, 0.03),
             size: around(writer.size, 0.4),
-            radius: around(writer.pen_radius, 0.12).clamp(0.55, 2.4),
+            radius: around(writer.pen_radius, 0.15).clamp(0.55, 2.4),
             offset: (around(writer.offset.0, 0.25), around(writer.offset.1, 0.25)),
         }
     }
@@ -58,16 +58,19 @@ pub(super) fn draw(writer: &Writer, digit: usize, random: &mut Random) -> Vec<St
 
 /// The form's points where this writer puts them this time.
 fn displaced(writer: &Writer, digit: usize, glyph: &Glyph, random: &mut Random) -> Vec<Vec<Point>> {
-    let mut own = writer.shape(digit);
+    let mut shape = writer.shape(digit);
     let mut strokes: Vec<Vec<Point>> = Vec::with_capacity(glyph.strokes.len());
     for stroke in glyph.strokes {
+        let (mut own, mut now) = (Drift::default(), Drift::default());
         let mut points: Vec<Point> = stroke
             .iter()
             .map(|point| {
-                let (dx, dy) = own.next();
-                let (x, y) = (point.x + dx, point.y + dy);
-                let spread = writer.sloppiness;
-                Point { x: x + spread * random.normal(), y: y + spread * random.normal(), ..*point }
+                let (own, now) = (own.next(&mut shape), now.next(random));
+                Point {
+                    x: point.x + OWN_FORM * own.0 + writer.sloppiness * now.0,
+                    y: point.y + OWN_FORM * own.1 + writer.sloppiness * now.1,
+                    ..*point
+                }
             })
             .collect();
         run_on(&mut points, writer.overshoot + writer.sloppiness * random.normal());

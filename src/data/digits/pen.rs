@@ -23,7 +23,7 @@ pub(super) fn ink(strokes: &[Stroke], softness: f32, ink: f32, pixels: &mut [u8;
         }
     }
     for (pixel, cover) in pixels.iter_mut().zip(cover) {
-        *pixel = (255.0 * ink * cover + 0.5) as u8;
+        *pixel = (255.0 * (ink * cover).min(1.0) + 0.5) as u8;
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Writer {
 }
 
 /// How far a person's own form of a digit lies from the model in the copybook.
-const OWN_FORM: f32 = 0.035;
+pub(super) const OWN_FORM: f32 = 0.038;
 
 impl Writer {
     pub(super) fn new(number: u32) -> Self {
@@ -55,23 +55,23 @@ impl Writer {
         let carelessness = r.unit();
         Self {
             number,
-            slant: 0.14 + 0.2 * r.normal(),
+            slant: 0.16 + 0.22 * r.normal(),
             tilt: 0.03 * r.normal(),
-            aspect: 1.0 + 0.14 * r.normal(),
+            aspect: 1.1 + 0.14 * r.normal(),
             waist: 0.1 * r.normal(),
             bow: 0.05 * r.normal(),
-            roundness: r.between(0.55, 1.1),
-            pen_radius: 1.25 + 0.3 * r.normal(),
+            roundness: r.between(0.8, 1.15),
+            pen_radius: 1.34 + 0.28 * r.normal(),
             pressure: r.between(0.0, 0.35),
-            ink: r.between(0.92, 1.0),
-            softness: r.between(1.0, 1.7),
-            size: 19.6 + 0.7 * r.normal(),
+            ink: r.between(1.0, 1.25),
+            softness: r.between(1.1, 1.8),
+            size: 19.2 + 0.7 * r.normal(),
             offset: (0.35 * r.normal(), 0.35 * r.normal()),
             wobble: 0.18 * r.unit(),
-            sloppiness: 0.018 + 0.05 * carelessness * carelessness * carelessness,
+            sloppiness: 0.028 + 0.055 * carelessness * carelessness * carelessness,
             overshoot: r.between(-0.04, 0.08),
             forms: std::array::from_fn(|digit| r.pick(DIGITS[digit].iter().map(|form| form.weight))),
-            fickleness: r.between(0.0, 0.2),
+            fickleness: r.between(0.0, 0.3),
             diligence: r.between(0.4, 1.6),
         }
     }
@@ -86,16 +86,27 @@ impl Writer {
     }
 
     /// This person's own displacements of the points of `digit`, the same every time.
-    pub(super) fn shape(&self, digit: usize) -> Shape {
-        Shape(Random::new(Purpose::Shape, self.number * 10 + digit as u32))
+    pub(super) fn shape(&self, digit: usize) -> Random {
+        Random::new(Purpose::Shape, self.number * 10 + digit as u32)
     }
 }
 
-/// A person's displacements of a digit's points, in the order of the points.
-pub(super) struct Shape(Random);
+/// Displacements that follow one another as points do: neighbours move together, so that a ring stays
+/// round where independent points would make a polygon of it.
+#[derive(Default)]
+pub(super) struct Drift {
+    x: f32,
+    y: f32,
+}
 
-impl Shape {
-    pub(super) fn next(&mut self) -> (f32, f32) {
-        (OWN_FORM * self.0.normal(), OWN_FORM * self.0.normal())
+impl Drift {
+    /// Correlation of neighbours, and what keeps the variance at one.
+    const KEEP: f32 = 0.6;
+    const FRESH: f32 = 0.8;
+
+    pub(super) fn next(&mut self, random: &mut Random) -> (f32, f32) {
+        self.x = Self::KEEP * self.x + Self::FRESH * random.normal();
+        self.y = Self::KEEP * self.y + Self::FRESH * random.normal();
+        (self.x, self.y)
     }
 }
