@@ -14,6 +14,8 @@ mod run;
 mod version;
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,11 @@ impl Store {
     /// `InUse` when another process has it open, `Newer` when a later release wrote it, `Corrupt` when it
     /// is not a database or not ours.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock(path).await?;
+        Self::open_within(path, LOCK_PATIENCE).await
+    }
+
+    pub(super) async fn open_within(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let lock = lock(path, patience).await?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -44,12 +48,12 @@ impl Store {
 }
 
 /// The operating system drops the lock with the process, however that ends.
-async fn lock(database: &Path) -> Result<File, StoreError> {
+async fn lock(database: &Path, patience: Duration) -> Result<File, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
     let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-    let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
