@@ -90,6 +90,8 @@ pub struct Engine {
 struct Pool {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// How long `shutdown` waits for the threads.
+    grace: Duration,
 }
 
 impl Drop for Pool {
@@ -108,7 +110,7 @@ impl Engine {
         limits: Limits,
     ) -> Result<Self, StartError> {
         let workshop = Workshop { artifacts: artifacts.clone(), catalogue: catalogue.clone() };
-        Self::start_with(store, artifacts, catalogue, limits, Box::new(workshop)).await
+        Self::start_with(store, artifacts, catalogue, limits, Box::new(workshop), GRACE).await
     }
 
     async fn start_with(
@@ -117,6 +119,7 @@ impl Engine {
         catalogue: Catalogue,
         limits: Limits,
         executor: Box<dyn Executor>,
+        grace: Duration,
     ) -> Result<Self, StartError> {
         for (run, _) in store.reconcile().await? {
             tracing::warn!(run.id = %run.id, run.status = run.status.name(), "left behind by a dead process");
@@ -128,7 +131,7 @@ impl Engine {
             tracing::info!(n_swept, "removed weight files without a version");
         }
         let shared = Arc::new(Shared::new(store.clone(), artifacts.clone(), executor));
-        let pool = Arc::new(Pool { shared, threads: Mutex::default() });
+        let pool = Arc::new(Pool { shared, threads: Mutex::default(), grace });
         for number in 1..=limits.train_threads.max(1) {
             let thread = worker::start(&pool.shared, number).map_err(StartError::Thread)?;
             pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
@@ -175,7 +178,7 @@ impl Engine {
         let shared = &self.pool.shared;
         shared.stop();
         let mut n_alive = shared.n_alive.subscribe();
-        let ended = tokio::time::timeout(GRACE, n_alive.wait_for(|&n| n == 0)).await.is_ok();
+        let ended = tokio::time::timeout(self.pool.grace, n_alive.wait_for(|&n| n == 0)).await.is_ok();
         if ended {
             let threads =
                 std::mem::take(&mut *self.pool.threads.lock().unwrap_or_else(PoisonError::into_inner));
