@@ -1,3 +1,156 @@
-//! The HTTP interface.
+//! The HTTP interface: every route on one page. A handler parses, calls, presents; nothing else.
+//!
+//! `error` holds the one table of problems, `frame` what surrounds every request, `view` the wire types of
+//! answers; requests are checked into domain types before anything runs.
 
+mod catalogue;
 pub mod dashboard;
+mod datasets;
+mod error;
+mod events;
+mod extract;
+mod frame;
+mod health;
+mod hyperparameters;
+mod inputs;
+mod methods;
+mod metrics;
+mod models;
+mod number;
+mod openapi;
+mod order;
+mod predict;
+mod runs;
+pub mod serve;
+mod state;
+mod unlearn;
+mod view;
+
+pub use error::{Code, FieldError, Problem};
+pub use openapi::yaml as openapi_yaml;
+pub use state::{App, AppState, MAX_STREAMS};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+/// Bodies of everything that is not listed below.
+const BODY_LIMIT: usize = MIB;
+/// A forget set may name every row of a large dataset.
+const UNLEARN_BODY_LIMIT: usize = 8 * MIB;
+/// 4,096 images as raw floats and a little more.
+const PREDICT_BODY_LIMIT: usize = 16 * MIB;
+/// Bodies of addresses that take none.
+const NO_BODY_LIMIT: usize = 64 * KIB;
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Those that honour `Prefer: wait` hold on for up to 60 s, after reading the body.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(order::MAX_WAIT_S + 30);
+
+/// Every operation.
+fn api() -> OpenApiRouter<AppState> {
+    let looking = OpenApiRouter::with_openapi(openapi::base())
+        // runs
+        .routes(routes!(runs::list_runs))
+        .routes(routes!(runs::get_run, runs::delete_run))
+        .routes(routes!(runs::cancel_run))
+        .routes(routes!(events::get_run_events))
+        .routes(routes!(metrics::get_run_metrics))
+        .routes(routes!(metrics::get_run_report))
+        .routes(routes!(metrics::get_run_chart))
+        // catalogues
+        .routes(routes!(catalogue::list_modes))
+        .routes(routes!(catalogue::list_unlearn_methods))
+        // datasets
+        .routes(routes!(datasets::list_datasets))
+        .routes(routes!(datasets::get_dataset))
+        .routes(routes!(datasets::get_dataset_row))
+        // models
+        .routes(routes!(models::list_models))
+        .routes(routes!(models::get_model))
+        .routes(routes!(models::get_version))
+        .routes(routes!(models::download_model))
+        // operations
+        .routes(routes!(health::get_livez))
+        .routes(routes!(health::get_readyz))
+        .routes(routes!(health::get_version_info))
+        .routes(routes!(openapi::get_openapi))
+        .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
+        .layer(timeout(TIMEOUT));
+
+    let changing = OpenApiRouter::new()
+        .routes(routes!(models::revoke_version))
+        .routes(routes!(models::put_alias, models::delete_alias))
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(timeout(TIMEOUT));
+
+    let predicting = OpenApiRouter::new()
+        .routes(routes!(predict::predict))
+        .routes(routes!(predict::predict_model))
+        .layer(RequestBodyLimitLayer::new(PREDICT_BODY_LIMIT))
+        .layer(timeout(TIMEOUT));
+
+    let starting = OpenApiRouter::new()
+        .routes(routes!(runs::create_run))
+        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(timeout(WAITING_TIMEOUT));
+
+    let forgetting = OpenApiRouter::new()
+        .routes(routes!(unlearn::create_unlearn))
+        .layer(RequestBodyLimitLayer::new(UNLEARN_BODY_LIMIT))
+        .layer(timeout(WAITING_TIMEOUT));
+
+    looking.merge(starting).merge(forgetting).merge(changing).merge(predicting)
+}
+
+fn timeout(after: Duration) -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, after)
+}
+
+/// Pages for people: not part of the description.
+fn pages() -> Router<AppState> {
+    let mut pages = Router::new().merge(
+        SwaggerUi::new("/docs")
+            .config(Config::from("/openapi.yaml").display_operation_id(true).deep_linking(true)),
+    );
+    for asset in dashboard::ASSETS {
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(dashboard::CONTENT_SECURITY_POLICY)),
+        ];
+        pages = pages.route(asset.path, get(async move || (headers, asset.body).into_response()));
+    }
+    pages
+}
+
+/// The description of the interface.
+pub fn document() -> utoipa::openapi::OpenApi {
+    openapi::complete(api().into_openapi())
+}
+
+/// The whole interface, ready to be served or to be asked directly in tests.
+pub fn router(state: AppState) -> Router {
+    let (api, _) = api().split_for_parts();
+    api.merge(pages())
+        // the limits above are the only ones
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(frame::panicked))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), frame::frame))
+        .with_state(state)
+}

@@ -39,3 +39,15 @@ pub struct ResetLast {
     pub batch_size: usize,
     pub learning_rate: f64,
 }
+
+impl Default for GradientAscent {
+    fn default() -> Self {
+        Self { variant: Variant::Bounded, epochs: 2, batch_size: 64, learning_rate: 0.05, ascent_weight: 0.5 }
+    }
+}
+
+impl Default for ResetLast {
+    fn default() -> Self {
+        Self { epochs: 2, batch_size: 64, learning_rate: 0.05 }
+    }
+}

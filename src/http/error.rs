@@ -1,0 +1,268 @@
+//! Every error the interface can answer with, as RFC 9457 problem documents.
+//!
+//! A handler returns a [`Problem`]; `frame` writes the body (it knows the request id) and logs the cause.
+
+use crate::data::DataError;
+use crate::store::StoreError;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $status:ident $title:literal,)*) => {
+        /// The stable `code` of a problem.
+        ///
+        /// This table is the only place that pairs a code with its status; the API description is made from it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code { $($variant),* }
+
+        impl Code {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status),* }
+            }
+
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),* }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidJson          "invalid_json"           BAD_REQUEST            "The body is not JSON",
+    InvalidParameter     "invalid_parameter"      BAD_REQUEST            "A parameter of the address cannot be read",
+    InvalidHeader        "invalid_header"         BAD_REQUEST            "A header cannot be read",
+    InvalidCursor        "invalid_cursor"         BAD_REQUEST            "The cursor is not a position in this list",
+    BadRequest           "bad_request"            BAD_REQUEST            "The request cannot be read",
+    RouteNotFound        "route_not_found"        NOT_FOUND              "There is nothing at this address",
+    RunNotFound          "run_not_found"          NOT_FOUND              "There is no such run",
+    ReportNotFound       "report_not_found"       NOT_FOUND              "The run has no report",
+    ModelNotFound        "model_not_found"        NOT_FOUND              "There is no such model or version",
+    AliasNotFound        "alias_not_found"        NOT_FOUND              "There is no such alias",
+    DatasetNotFound      "dataset_not_found"      NOT_FOUND              "There is no such dataset",
+    RowNotFound          "row_not_found"          NOT_FOUND              "There is no such row",
+    MethodNotAllowed     "method_not_allowed"     METHOD_NOT_ALLOWED     "The method does not apply here",
+    NotAcceptable        "not_acceptable"         NOT_ACCEPTABLE         "None of the accepted types can be made",
+    RequestTimeout       "request_timeout"        REQUEST_TIMEOUT        "The request took too long",
+    RunTerminal          "run_terminal"           CONFLICT               "The run has already ended",
+    RunNotTerminal       "run_not_terminal"       CONFLICT               "The run has not ended yet",
+    DatasetNotLocal      "dataset_not_local"      CONFLICT               "The dataset has not been downloaded yet",
+    VersionRevoked       "version_revoked"        GONE                   "The version was revoked",
+    PayloadTooLarge      "payload_too_large"      PAYLOAD_TOO_LARGE      "The body is too large",
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body's type cannot be read",
+    InvalidRequest       "invalid_request"        UNPROCESSABLE_ENTITY   "The request asks for something impossible",
+    Internal             "internal"               INTERNAL_SERVER_ERROR  "Something went wrong here",
+    DatasetUnavailable   "dataset_unavailable"    SERVICE_UNAVAILABLE    "The dataset cannot be had",
+    Unavailable          "unavailable"            SERVICE_UNAVAILABLE    "The server cannot answer now",
+}
+
+/// What is wrong with one part of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// JSON pointer into the body (`/hyperparameters/epochs`), `?name` of a query parameter,
+    /// `{name}` of a path parameter or the name of a header.
+    pub pointer: String,
+    /// What to change.
+    pub detail: String,
+}
+
+impl FieldError {
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// What a handler returns when it cannot answer.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub code: Code,
+    pub detail: String,
+    pub errors: Vec<FieldError>,
+    /// Further members of the body, such as `replacement`.
+    pub members: Map<String, Value>,
+    pub retry_after_s: Option<u32>,
+    /// Logged, never answered.
+    pub cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            members: Map::new(),
+            retry_after_s: None,
+            cause: None,
+        }
+    }
+
+    /// The fields that must change, all at once.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(Code::InvalidRequest, "") }.summarised()
+    }
+
+    /// One query or path parameter that must change.
+    pub fn parameter(pointer: &str, detail: impl Into<String>) -> Self {
+        let errors = vec![FieldError::new(pointer, detail)];
+        Self { errors, ..Self::new(Code::InvalidParameter, "") }.summarised()
+    }
+
+    pub fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
+        let problem = Self::new(
+            Code::Internal,
+            "an error inside the server; its log has the cause under this `request_id`",
+        );
+        Self { cause: Some(Arc::new(cause)), ..problem }
+    }
+
+    pub fn run_not_found(id: impl fmt::Display) -> Self {
+        Self::new(Code::RunNotFound, format!("run `{id}` does not exist; `GET /runs` lists those that do"))
+    }
+
+    pub fn model_not_found(reference: impl fmt::Display) -> Self {
+        let detail = format!("model `{reference}` does not exist; `GET /models` lists those that do");
+        Self::new(Code::ModelNotFound, detail)
+    }
+
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    #[must_use]
+    pub fn caused_by(self, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self { cause: Some(Arc::new(cause)), ..self }
+    }
+
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// Makes `detail` from the errors.
+    fn summarised(mut self) -> Self {
+        self.detail = match &self.errors[..] {
+            [] => "the request is not valid".to_owned(),
+            [one] if one.pointer.is_empty() => one.detail.clone(),
+            [one] => format!("`{}` {}", one.pointer, one.detail),
+            many => format!("{} fields must change; see `errors`", many.len()),
+        };
+        self
+    }
+
+    /// The body, as `application/problem+json`.
+    pub fn to_body(&self, instance: &str, request_id: &str) -> Vec<u8> {
+        let body = ProblemBody {
+            r#type: format!("urn:lethe:problem:{}", self.code.name()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            instance,
+            code: self.code.name(),
+            errors: &self.errors,
+            request_id,
+            members: &self.members,
+        };
+        serde_json::to_vec(&body).expect("a problem has string keys only")
+    }
+}
+
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    errors: &'a [FieldError],
+    request_id: &'a str,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+/// Storage failed in a way the request is not to blame for. "Not found" is the caller's to name.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
+                Self::new(Code::Unavailable, "the database does not answer; try again in a moment")
+                    .retry_after(2)
+                    .caused_by(error)
+            }
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<DataError> for Problem {
+    fn from(error: DataError) -> Self {
+        match &error {
+            DataError::Unknown(_) => Self::new(Code::DatasetNotFound, error.to_string()),
+            DataError::Damaged { .. } => Self::new(
+                Code::DatasetUnavailable,
+                "the dataset's files on the server are damaged; its log names the file to replace",
+            )
+            .caused_by(error),
+            DataError::Unavailable(detail) => {
+                Self::new(Code::DatasetUnavailable, detail.clone()).retry_after(60)
+            }
+            DataError::Changed { .. } => Self::new(Code::DatasetUnavailable, error.to_string()),
+            DataError::Canceled | DataError::Io(_) => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_have_distinct_names() {
+        let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn an_internal_cause_is_not_answered() {
+        let problem = Problem::internal(std::io::Error::other("password=hunter2"));
+        let body = String::from_utf8(problem.to_body("/runs", "r1")).unwrap();
+        assert!(!body.contains("hunter2"), "{body}");
+        assert!(body.contains(r#""request_id":"r1""#), "{body}");
+    }
+
+    #[test]
+    fn several_errors_are_summed_up_and_listed() {
+        let problem =
+            Problem::invalid(vec![FieldError::new("/a", "must be 1"), FieldError::new("/b", "must be 2")]);
+        let body: Value = serde_json::from_slice(&problem.to_body("/runs", "r1")).unwrap();
+        assert_eq!(body["detail"], "2 fields must change; see `errors`");
+        assert_eq!(body["errors"][1]["pointer"], "/b");
+        assert_eq!(body["status"], 422);
+    }
+}

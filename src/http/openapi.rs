@@ -1,0 +1,219 @@
+//! The description of the interface: made from the handlers, completed with what every address shares.
+
+use super::error::Code;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{Info, License, OpenApi, Paths, Ref, RefOr, Response as Answer, ResponseBuilder};
+
+const PROBLEM: &str = "Problem";
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What an empty description starts from.
+pub fn base() -> OpenApi {
+    let mut info = Info::new("Lethe", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Trains neural-network classifiers on request, streams their progress, serves predictions, and makes \
+         models forget, with measured evidence of how well.\n\nEvery error is an RFC 9457 problem document with \
+         a stable `code`. An unknown address is `route_not_found` (404), a wrong method `method_not_allowed` \
+         (405). Every answer carries `x-request-id`; a request may bring its own."
+            .to_owned(),
+    );
+    info.license = Some(License::new("MIT OR Apache-2.0"));
+    OpenApi::new(info, Paths::new())
+}
+
+/// Adds the problem document and, to each operation, the problems it can answer with.
+pub fn complete(mut document: OpenApi) -> OpenApi {
+    document.components.get_or_insert_default().schemas.insert(PROBLEM.to_owned(), problem_schema());
+    for item in document.paths.paths.values_mut() {
+        for operation in operations_mut(item) {
+            add_problems(operation);
+        }
+    }
+    document
+}
+
+fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+fn add_problems(operation: &mut Operation) {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in problems_of(operation) {
+        by_status.entry(code.status().as_u16()).or_default().push(code);
+    }
+    for (status, codes) in by_status {
+        let lines: Vec<_> = codes.iter().map(|code| format!("`{}`: {}", code.name(), code.title())).collect();
+        let answer = problem_answer(&lines.join("; "));
+        operation.responses.responses.insert(status.to_string(), RefOr::T(answer));
+    }
+}
+
+fn problem_answer(description: &str) -> Answer {
+    let content = utoipa::openapi::ContentBuilder::new()
+        .schema(Some(RefOr::Ref(Ref::from_schema_name(PROBLEM))))
+        .build();
+    ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build()
+}
+
+/// The problems of an operation: those of its own, and those of its shape.
+fn problems_of(operation: &Operation) -> Vec<Code> {
+    let id = operation.operation_id.as_deref().unwrap_or_default();
+    let own = OWN_PROBLEMS.iter().find(|(name, _)| *name == id).map_or(&[][..], |(_, codes)| codes);
+    let mut codes = own.to_vec();
+    codes.extend([Code::RequestTimeout, Code::Internal, Code::Unavailable]);
+    if operation.request_body.is_some() {
+        codes.extend([
+            Code::BadRequest,
+            Code::InvalidJson,
+            Code::PayloadTooLarge,
+            Code::UnsupportedMediaType,
+            Code::InvalidRequest,
+        ]);
+    }
+    if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+        codes.push(Code::InvalidParameter);
+    }
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
+/// By operation, what only it (and its like) can answer.
+const OWN_PROBLEMS: &[(&str, &[Code])] = &[
+    ("create_run", &[Code::InvalidHeader, Code::DatasetUnavailable]),
+    ("list_runs", &[Code::InvalidCursor]),
+    ("get_run", &[Code::RunNotFound]),
+    ("delete_run", &[Code::RunNotFound, Code::RunNotTerminal]),
+    ("cancel_run", &[Code::RunNotFound, Code::RunTerminal]),
+    ("get_run_events", &[Code::RunNotFound, Code::InvalidCursor, Code::NotAcceptable]),
+    ("get_run_metrics", &[Code::RunNotFound, Code::NotAcceptable]),
+    ("get_run_report", &[Code::RunNotFound, Code::ReportNotFound]),
+    ("get_run_chart", &[Code::RunNotFound]),
+    ("get_dataset", &[Code::DatasetNotFound, Code::DatasetUnavailable]),
+    (
+        "get_dataset_row",
+        &[
+            Code::DatasetNotFound,
+            Code::RowNotFound,
+            Code::DatasetNotLocal,
+            Code::DatasetUnavailable,
+            Code::NotAcceptable,
+        ],
+    ),
+    ("get_model", &[Code::ModelNotFound]),
+    ("get_version", &[Code::ModelNotFound]),
+    ("revoke_version", &[Code::ModelNotFound]),
+    ("put_alias", &[Code::ModelNotFound, Code::VersionRevoked]),
+    ("delete_alias", &[Code::ModelNotFound, Code::AliasNotFound]),
+    ("download_model", &[Code::ModelNotFound, Code::VersionRevoked]),
+    ("predict", &[Code::ModelNotFound, Code::VersionRevoked]),
+    ("predict_model", &[Code::ModelNotFound, Code::VersionRevoked]),
+    (
+        "create_unlearn",
+        &[
+            Code::InvalidHeader,
+            Code::ModelNotFound,
+            Code::VersionRevoked,
+            Code::DatasetNotFound,
+            Code::DatasetUnavailable,
+        ],
+    ),
+];
+
+fn problem_schema() -> RefOr<Schema> {
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    let schema = json!({
+        "type": "object",
+        "description": "RFC 9457 problem document. Some codes add members: `version_revoked` has `replacement`, \
+                        conflicts have the run's `status`.",
+        "required": ["type", "title", "status", "detail", "instance", "code", "errors", "request_id"],
+        "properties": {
+            "type": { "type": "string", "description": "`urn:lethe:problem:` and the code" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "What to change, for people" },
+            "instance": { "type": "string", "description": "The address asked" },
+            "code": { "type": "string", "enum": codes, "description": "Stable, for programs" },
+            "errors": { "type": "array", "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {
+                    "pointer": { "type": "string",
+                                 "description": "JSON pointer into the body, `?name` of a query parameter or `{name}` of a path parameter" },
+                    "detail": { "type": "string", "description": "What to change" } } } },
+            "request_id": { "type": "string", "description": "As in `x-request-id` and the server's log" },
+        },
+    });
+    RefOr::T(serde_json::from_value(schema).expect("a valid schema"))
+}
+
+static YAML: LazyLock<String> =
+    LazyLock::new(|| super::document().to_yaml().expect("the description is plain data"));
+
+/// The description as YAML: the same bytes as the committed `openapi.yaml`.
+pub fn yaml() -> &'static str {
+    &YAML
+}
+
+/// Read the description of this interface.
+#[utoipa::path(get, path = "/openapi.yaml", tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", body = String, content_type = "application/yaml")))]
+pub async fn get_openapi() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/yaml")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, yaml()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn operations() -> Vec<Operation> {
+        let mut document = super::super::document();
+        document
+            .paths
+            .paths
+            .values_mut()
+            .flat_map(|item| operations_mut(item).map(|operation| operation.clone()).collect::<Vec<_>>())
+            .collect()
+    }
+
+    #[test]
+    fn the_table_of_problems_names_operations_that_exist() {
+        let ids: BTreeSet<_> =
+            operations().into_iter().filter_map(|operation| operation.operation_id).collect();
+        for (id, _) in OWN_PROBLEMS {
+            assert!(ids.contains(*id), "{id}");
+        }
+    }
+
+    #[test]
+    fn every_code_belongs_to_some_operation() {
+        let mut missing: BTreeSet<Code> = Code::ALL.iter().copied().collect();
+        for operation in operations() {
+            for code in problems_of(&operation) {
+                missing.remove(&code);
+            }
+        }
+        // no operation has been found yet when these are answered
+        assert_eq!(missing, BTreeSet::from([Code::RouteNotFound, Code::MethodNotAllowed]));
+    }
+
+    #[test]
+    fn every_operation_says_what_it_does() {
+        for operation in operations() {
+            let id = operation.operation_id.unwrap_or_default();
+            assert!(operation.summary.is_some_and(|summary| !summary.is_empty()), "{id} has no summary");
+            assert!(operation.tags.is_some_and(|tags| tags.len() == 1), "{id} has no tag");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Runs: start a training, list, look, cancel, delete.
+
+use super::error::{Code, Problem};
+use super::extract::{ApiJson, ApiPath, ApiQuery, DEFAULT_LIMIT, checked_limit};
+use super::hyperparameters::{self, DEFAULT_SEED, FaultsRequest, HyperparametersRequest, SEED};
+use super::number::{Checker, Number};
+use super::order::{self, Found};
+use super::state::AppState;
+use super::view::{PageView, RunView};
+use crate::config::human_bytes;
+use crate::domain::{Kind, ModelName, Progress, Run, Status, Train, Work};
+use crate::jobs::Cancelled;
+use crate::nn::{self, Mode, Recipe, Split};
+use crate::store::{Page, RunFilter, StoreError};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+const MAX_LIMIT: u32 = 200;
+
+/// A training order as requested.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainRequest {
+    /// Which training arithmetic; `GET /modes` describes them.
+    mode: Mode,
+    /// Which data; `GET /datasets` lists them.
+    dataset: String,
+    /// The model that gets the trained version; `{mode}-{dataset}` without it.
+    #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    model: Option<String>,
+    #[serde(default)]
+    hyperparameters: Option<HyperparametersRequest>,
+    /// Defects of the reference trainers, `true` reproduces one; `nn` and `debug` only.
+    #[serde(default)]
+    faults: Option<FaultsRequest>,
+    /// The same seed, data and hyperparameters give the same bits.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991_i64, default = 1)]
+    seed: Option<Number>,
+    /// Seconds after which a run that has not ended fails.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 604800)]
+    deadline_s: Option<Number>,
+    /// Up to 16 names (1 to 64 characters) with values (up to 512).
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+impl TrainRequest {
+    /// Checks everything that can be checked before the run is stored.
+    fn check(self, found: &Found, memory_limit: u64) -> Result<Run, Problem> {
+        let mut checker = Checker::default();
+        let seed = checker.whole("/seed", self.seed, SEED, DEFAULT_SEED);
+        let recipe = hyperparameters::resolve(
+            self.mode,
+            self.hyperparameters.as_ref(),
+            self.faults,
+            seed,
+            &mut checker,
+        );
+        check_sizes(&recipe, found, memory_limit, &mut checker);
+        let default_model = format!("{}-{}", self.mode.name(), self.dataset);
+        let model = self.model.unwrap_or(default_model);
+        if let Err(detail) = model.parse::<ModelName>() {
+            checker.fail("/model", detail);
+        }
+        let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
+        let tags = order::check_tags(self.tags, &mut checker);
+        checker.finish(Run {
+            id: Uuid::now_v7(),
+            status: Status::Queued,
+            model,
+            dataset: found.reference.clone(),
+            seed,
+            progress: Progress { epoch: 0, epochs: recipe.epochs() },
+            best: None,
+            error: None,
+            last_seq: 0,
+            version: None,
+            attempt: 0,
+            tags,
+            deadline_s,
+            created_at: Utc::now(),
+            started_at: None,
+            finished_at: None,
+            work: Work::Train(Train { recipe }),
+        })
+    }
+}
+
+/// What can only be checked against the data: batches that fit the rows, and memory.
+fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut Checker) {
+    let n_rows = found.entry.n_train as usize;
+    let n_trained = Split::new(recipe, n_rows, &[]).train.len();
+    if batch_size(recipe) > n_trained {
+        let detail = format!("must be at most {n_trained}, the rows of `{}` trained on", found.entry.name);
+        checker.fail("/hyperparameters/batch_size", detail);
+    }
+    let (n_features, n_classes) = (found.entry.input.n_features(), found.entry.class_names.len());
+    let predicted = nn::predicted_bytes(recipe, n_rows, n_features, n_classes);
+    if !checker.has_failed() && predicted > u128::from(memory_limit) {
+        let detail = format!(
+            "needs about {} of memory, above this server's limit of {}; use narrower layers or smaller batches",
+            human_bytes(predicted),
+            human_bytes(u128::from(memory_limit)),
+        );
+        checker.fail("/hyperparameters/hidden", detail.clone());
+        checker.fail("/hyperparameters/batch_size", detail);
+    }
+}
+
+const fn batch_size(recipe: &Recipe) -> usize {
+    match recipe {
+        Recipe::Nn(reference) | Recipe::Debug(reference) => reference.batch_size,
+        Recipe::Standard(standard) => standard.batch_size,
+    }
+}
+
+/// Start a training.
+///
+/// Answers when the run is durable, not when it has ended. With `Prefer: wait=N` the answer waits up to
+/// N ≤ 60 seconds for the end and is then 201.
+#[utoipa::path(post, path = "/runs", tag = "runs", request_body = TrainRequest,
+    params(("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N ≤ 60 seconds for the end")),
+    responses(
+        (status = 202, description = "Accepted and durable", body = RunView,
+         headers(("Location" = String, description = "The run"), ("ETag" = String))),
+        (status = 201, description = "Ended within the time waited", body = RunView,
+         headers(("Location" = String, description = "The run"), ("ETag" = String)))))]
+pub async fn create_run(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    ApiJson(request): ApiJson<TrainRequest>,
+) -> Result<Response, Problem> {
+    let wait = order::preferred_wait(&headers)?;
+    let found = order::find_dataset(&app, &request.dataset).await.map_err(|problem| {
+        if problem.code == Code::DatasetNotFound { at_dataset(problem) } else { problem }
+    })?;
+    let run = request.check(&found, app.memory_limit.0)?;
+    order::submit(&app, run, wait).await
+}
+
+/// A dataset named in a body is a field of it, not an address.
+fn at_dataset(problem: Problem) -> Problem {
+    Problem::invalid(vec![super::error::FieldError::new("/dataset", problem.detail)])
+}
+
+/// Which runs to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RunsQuery {
+    /// Runs on the page, 20 without it.
+    #[param(minimum = 1, maximum = 200, default = 20)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// One or more states, separated by commas.
+    #[param(example = "queued,running")]
+    status: Option<String>,
+    kind: Option<Kind>,
+    /// Runs that publish to this model.
+    model: Option<String>,
+}
+
+/// List runs, newest first.
+#[utoipa::path(get, path = "/runs", tag = "runs", params(RunsQuery),
+    responses((status = 200, description = "A page of runs", body = PageView<RunView>)))]
+pub async fn list_runs(
+    State(app): State<AppState>,
+    ApiQuery(query): ApiQuery<RunsQuery>,
+) -> Result<Json<PageView<RunView>>, Problem> {
+    let limit = checked_limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let after = query.after.map(|after| Uuid::parse_str(&after)).transpose().map_err(|_| {
+        Problem::new(Code::InvalidCursor, "`after` must be the `next` of the page before: a run's id")
+    })?;
+    let filter = RunFilter {
+        status: query.status.as_deref().map(parse_statuses).transpose()?,
+        kind: query.kind,
+        model: query.model,
+    };
+    let runs = app.engine.store.runs(&filter, &Page { limit, after }).await?;
+    let views = runs.iter().map(|run| app.present(run)).collect();
+    Ok(Json(PageView::new(views, limit, |run: &RunView| run.id.to_string())))
+}
+
+fn parse_statuses(list: &str) -> Result<Vec<Status>, Problem> {
+    list.split(',')
+        .map(|name| {
+            let found = Status::ALL.into_iter().find(|status| status.name() == name.trim());
+            found.ok_or_else(|| {
+                let known: Vec<_> = Status::ALL.iter().map(|status| status.name()).collect();
+                Problem::parameter(
+                    "?status",
+                    format!("`{name}` is not a state; they are {}", known.join(", ")),
+                )
+            })
+        })
+        .collect()
+}
+
+/// Look at a run.
+#[utoipa::path(get, path = "/runs/{id}", tag = "runs",
+    params(("id" = Uuid, Path, description = "The run"),
+           ("If-None-Match" = Option<String>, Header, description = "An `ETag` seen before")),
+    responses((status = 200, description = "The run", body = RunView, headers(("ETag" = String))),
+              (status = 304, description = "Nothing has happened since")))]
+pub async fn get_run(
+    State(app): State<AppState>,
+    ApiPath(id): ApiPath<Uuid>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let run = load(&app, id).await?;
+    let etag = order::etag(&run);
+    if is_unchanged(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    Ok(([(header::ETAG, etag)], Json(app.present(&run))).into_response())
+}
+
+fn is_unchanged(headers: &HeaderMap, etag: &header::HeaderValue) -> bool {
+    let tag = etag.to_str().unwrap_or_default();
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|candidate| candidate.trim().trim_start_matches("W/"))
+        .any(|candidate| candidate == tag || candidate == "*")
+}
+
+/// Delete a run that has ended, with its events.
+///
+/// The versions it published stay.
+#[utoipa::path(delete, path = "/runs/{id}", tag = "runs",
+    params(("id" = Uuid, Path, description = "The run")),
+    responses((status = 204, description = "Deleted")))]
+pub async fn delete_run(
+    State(app): State<AppState>,
+    ApiPath(id): ApiPath<Uuid>,
+) -> Result<StatusCode, Problem> {
+    match app.engine.store.delete_run(id).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(StoreError::NotFound) => Err(Problem::run_not_found(id)),
+        Err(StoreError::WrongState { actual }) => {
+            let detail = format!("run `{id}` is {}; cancel it first, then delete it", actual.name());
+            Err(Problem::new(Code::RunNotTerminal, detail).with("status", actual.name()))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Cancel a run.
+///
+/// A queued run is canceled at once (200), a running one within a mini-batch (202).
+#[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs",
+    params(("id" = Uuid, Path, description = "The run")),
+    responses((status = 200, description = "Canceled", body = RunView),
+              (status = 202, description = "It stops within a mini-batch", body = RunView)))]
+pub async fn cancel_run(
+    State(app): State<AppState>,
+    ApiPath(id): ApiPath<Uuid>,
+) -> Result<Response, Problem> {
+    let answer = |status: StatusCode, run: &Run| {
+        (status, [(header::ETAG, order::etag(run))], Json(app.present(run))).into_response()
+    };
+    match app.engine.cancel(id).await {
+        Ok(Cancelled::Done(run)) => Ok(answer(StatusCode::OK, &run)),
+        Ok(Cancelled::Underway(run)) => Ok(answer(StatusCode::ACCEPTED, &run)),
+        Ok(Cancelled::TooLate(run)) => {
+            let detail = format!("run `{id}` has already {}; there is nothing to cancel", run.status.name());
+            Err(Problem::new(Code::RunTerminal, detail).with("status", run.status.name()))
+        }
+        Err(StoreError::NotFound) => Err(Problem::run_not_found(id)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The run, or a 404 that names it.
+pub async fn load(app: &AppState, id: Uuid) -> Result<Run, Problem> {
+    match app.engine.store.run(id).await {
+        Ok(run) => Ok(run),
+        Err(StoreError::NotFound) => Err(Problem::run_not_found(id)),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,61 @@
+//! What every handler can reach.
+
+use super::view::RunView;
+use crate::config::ByteSize;
+use crate::domain::Run;
+use crate::inference::Inference;
+use crate::jobs::Engine;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Event streams open at the same time; each costs a subscription and a kernel send buffer.
+pub const MAX_STREAMS: usize = 1_000;
+
+#[derive(Debug)]
+pub struct App {
+    pub engine: Engine,
+    pub inference: Inference,
+    pub memory_limit: ByteSize,
+    /// Cancelled when the server is to end; every event stream watches it.
+    pub shutdown: CancellationToken,
+    pub(super) streams: Arc<Semaphore>,
+    /// Requests whose answer is not ready yet.
+    pub(super) in_flight: AtomicUsize,
+}
+
+/// The application, shared by all handlers.
+#[derive(Clone, Debug)]
+pub struct AppState(Arc<App>);
+
+impl AppState {
+    pub fn new(engine: Engine, memory_limit: ByteSize, shutdown: CancellationToken) -> Self {
+        let inference = Inference::new(engine.artifacts.clone());
+        let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+        Self(Arc::new(App {
+            engine,
+            inference,
+            memory_limit,
+            shutdown,
+            streams,
+            in_flight: AtomicUsize::new(0),
+        }))
+    }
+}
+
+impl App {
+    /// A run as clients see it.
+    pub fn present(&self, run: &Run) -> RunView {
+        RunView::of(run, self.engine.estimated_finish(run.id))
+    }
+}
+
+impl Deref for AppState {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.0
+    }
+}

@@ -1,0 +1,324 @@
+//! `POST /unlearn`: make a version forget.
+
+use super::error::{FieldError, Problem};
+use super::extract::ApiJson;
+use super::hyperparameters::{DEFAULT_SEED, SEED};
+use super::methods::{self, MethodName, MethodRequest};
+use super::models;
+use super::number::{Checker, Number, Real};
+use super::order::{self, Found};
+use super::state::AppState;
+use super::view::RunView;
+use crate::config::human_bytes;
+use crate::data::resolve_forget_set;
+use crate::domain::{
+    Bound, ForgetSet, ModelName, Only, Progress, Promote, Run, Sample, Status, Unlearn, Verify, Version, Work,
+};
+use crate::jobs::Lineage;
+use crate::nn::{self, Recipe, Standard};
+use crate::unlearn::Method;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use chrono::Utc;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Strictly between 0 and 1; the least still means a row of a billion.
+const FRACTION: Real = Real { min: 1e-9, max: 1.0, max_excluded: true };
+const BOUND: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
+
+/// An unlearning order as requested.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnlearnRequest {
+    /// The version that is to forget: `name`, `name@alias`, `name:version` or its id. It is not changed.
+    model: String,
+    forget: ForgetRequest,
+    /// How; `GET /unlearn/methods` describes them.
+    method: MethodName,
+    #[serde(default)]
+    hyperparameters: Option<MethodRequest>,
+    /// How thoroughly the effect is measured.
+    #[serde(default)]
+    verify: Verify,
+    /// The same seed, model and forget set give the same bits.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991_i64, default = 1)]
+    seed: Option<Number>,
+    /// Move an alias to the new version if every bound holds.
+    #[serde(default)]
+    promote: Option<PromoteRequest>,
+    /// Revoke the parent when the new version is published.
+    #[serde(default)]
+    revoke_parent: bool,
+    /// Seconds after which a run that has not ended fails.
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 604800)]
+    deadline_s: Option<Number>,
+    /// Up to 16 names (1 to 64 characters) with values (up to 512).
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+/// What to forget: exactly one of the members. Only ids, never feature vectors: the stored copy is used.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForgetRequest {
+    /// Every training row with this label.
+    #[serde(default)]
+    class: Option<u32>,
+    /// Row ids: positions in the training file.
+    #[serde(default)]
+    rows: Option<Vec<u32>>,
+    /// Every training row that came from these people.
+    #[serde(default)]
+    subjects: Option<Vec<u64>>,
+    /// A seeded random part of the training rows.
+    #[serde(default)]
+    sample: Option<SampleRequest>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampleRequest {
+    /// Part of the training rows.
+    #[schema(value_type = f64, exclusive_minimum = 0.0, exclusive_maximum = 1.0)]
+    fraction: Number,
+    #[schema(value_type = u64, minimum = 0, maximum = 9007199254740991_i64)]
+    seed: Number,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromoteRequest {
+    /// The alias to move.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    alias: String,
+    #[serde(default)]
+    only_if: OnlyRequest,
+}
+
+/// Bounds that must all hold.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnlyRequest {
+    #[serde(default)]
+    forget_accuracy: Option<BoundRequest>,
+    #[serde(default)]
+    retain_accuracy_drop: Option<BoundRequest>,
+    #[serde(default)]
+    test_accuracy_drop: Option<BoundRequest>,
+}
+
+/// An upper bound, in fractions.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoundRequest {
+    #[schema(value_type = f64, minimum = 0.0, maximum = 1.0)]
+    lte: Number,
+}
+
+impl ForgetRequest {
+    fn check(self, checker: &mut Checker) -> Option<ForgetSet> {
+        let sample = self.sample.map(|sample| {
+            let fraction = checker.real("/forget/sample/fraction", Some(sample.fraction), FRACTION, 0.5);
+            let seed = checker.whole("/forget/sample/seed", Some(sample.seed), SEED, DEFAULT_SEED);
+            ForgetSet::Sample(Sample { fraction, seed })
+        });
+        let given = [
+            self.class.map(ForgetSet::Class),
+            self.rows.map(ForgetSet::Rows),
+            self.subjects.map(ForgetSet::Subjects),
+            sample,
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(forget), None) => Some(forget),
+            _ => {
+                checker.fail("/forget", "must have exactly one of `class`, `rows`, `subjects` and `sample`");
+                None
+            }
+        }
+    }
+}
+
+impl PromoteRequest {
+    fn check(self, checker: &mut Checker) -> Promote {
+        if let Err(detail) = self.alias.parse::<ModelName>() {
+            checker.fail("/promote/alias", detail);
+        }
+        let mut bound = |name: &str, bound: Option<BoundRequest>| {
+            bound.map(|bound| Bound {
+                lte: checker.real(&format!("/promote/only_if/{name}/lte"), Some(bound.lte), BOUND, 0.0),
+            })
+        };
+        Promote {
+            only_if: Only {
+                forget_accuracy: bound("forget_accuracy", self.only_if.forget_accuracy),
+                retain_accuracy_drop: bound("retain_accuracy_drop", self.only_if.retain_accuracy_drop),
+                test_accuracy_drop: bound("test_accuracy_drop", self.only_if.test_accuracy_drop),
+            },
+            alias: self.alias,
+        }
+    }
+}
+
+/// The parent of an unlearning, with what is known of its line.
+struct Parent {
+    version: Version,
+    lineage: Lineage,
+    found: Found,
+}
+
+impl Parent {
+    async fn find(app: &AppState, reference: &str) -> Result<Self, Problem> {
+        let version = models::resolve(app, reference).await?;
+        let lineage = Lineage::of(&app.engine.store, &version).await.map_err(Problem::internal)?;
+        let found = order::find_dataset(app, &lineage.dataset.name).await?;
+        Ok(Self { version, lineage, found })
+    }
+
+    /// The forget set against the rows this version was trained on. Left to the run itself when the very
+    /// dataset is not here.
+    fn check_forget(&self, forget: &ForgetSet, batch_size: Option<usize>, checker: &mut Checker) {
+        let dataset = self.found.dataset.as_ref().filter(|found| found.digest == self.version.dataset.digest);
+        let Some(dataset) = dataset else { return };
+        let trained = match self.lineage.rows(dataset) {
+            Ok(rows) => rows.trained,
+            Err(error) => {
+                tracing::error!(version = %self.version.id, %error, "the rows of a version cannot be derived");
+                return;
+            }
+        };
+        if let Err(error) = resolve_forget_set(forget, dataset, &trained) {
+            let member = match forget {
+                ForgetSet::Class(_) => "class",
+                ForgetSet::Rows(_) => "rows",
+                ForgetSet::Subjects(_) => "subjects",
+                ForgetSet::Sample(_) => "sample",
+            };
+            checker.fail(format!("/forget/{member}"), error.to_string());
+        }
+        if batch_size.is_some_and(|size| size > trained.len()) {
+            let detail = format!("must be at most {}, the rows this version was trained on", trained.len());
+            checker.fail("/hyperparameters/batch_size", detail);
+        }
+    }
+
+    /// Memory of the method's own training and of a retraining for comparison, whichever is larger.
+    fn check_memory(&self, batch_size: Option<usize>, memory_limit: u64, checker: &mut Checker) {
+        let entry = &self.found.entry;
+        let needed = |recipe: &Recipe| {
+            let (n_features, n_classes) = (entry.input.n_features(), entry.class_names.len());
+            nn::predicted_bytes(recipe, entry.n_train as usize, n_features, n_classes)
+        };
+        let retrain = needed(&self.lineage.recipe);
+        let method = batch_size.map_or(0, |batch_size| {
+            let hidden = self.lineage.recipe.hidden().to_vec();
+            needed(&Recipe::Standard(Standard { hidden, batch_size, ..Standard::new(0) }))
+        });
+        let predicted = retrain.max(method);
+        if predicted > u128::from(memory_limit) {
+            let pointer = if method > retrain { "/hyperparameters/batch_size" } else { "/model" };
+            let detail = format!(
+                "needs about {} of memory, above this server's limit of {}",
+                human_bytes(predicted),
+                human_bytes(u128::from(memory_limit)),
+            );
+            checker.fail(pointer, detail);
+        }
+    }
+}
+
+const fn batch_size(method: &Method) -> Option<usize> {
+    match method {
+        Method::Retrain => None,
+        Method::GradientAscent(method) => Some(method.batch_size),
+        Method::ResetLast(method) => Some(method.batch_size),
+    }
+}
+
+const fn epochs(method: &Method, recipe: &Recipe) -> u32 {
+    match method {
+        Method::Retrain => recipe.epochs(),
+        Method::GradientAscent(method) => method.epochs,
+        Method::ResetLast(method) => method.epochs,
+    }
+}
+
+impl UnlearnRequest {
+    /// Checks everything that can be checked before the run is stored.
+    fn check(self, parent: &Parent, memory_limit: u64) -> Result<Run, Problem> {
+        let mut checker = Checker::default();
+        let seed = checker.whole("/seed", self.seed, SEED, DEFAULT_SEED);
+        let method = methods::resolve(self.method, self.hyperparameters, &mut checker);
+        let batch_size = batch_size(&method);
+        let forget = self.forget.check(&mut checker);
+        if let Some(forget) = &forget {
+            parent.check_forget(forget, batch_size, &mut checker);
+        }
+        parent.check_memory(batch_size, memory_limit, &mut checker);
+        let promote = self.promote.map(|promote| promote.check(&mut checker));
+        let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
+        let tags = order::check_tags(self.tags, &mut checker);
+        let forget = checker.finish(forget)?.expect("a missing forget set is an error");
+        Ok(Run {
+            id: Uuid::now_v7(),
+            status: Status::Queued,
+            model: parent.version.model.to_string(),
+            dataset: parent.version.dataset.clone(),
+            seed,
+            progress: Progress { epoch: 0, epochs: epochs(&method, &parent.lineage.recipe) },
+            best: None,
+            error: None,
+            last_seq: 0,
+            version: None,
+            attempt: 0,
+            tags,
+            deadline_s,
+            created_at: Utc::now(),
+            started_at: None,
+            finished_at: None,
+            work: Work::Unlearn(Unlearn {
+                parent: parent.version.to_ref(),
+                forget,
+                method,
+                verify: self.verify,
+                promote,
+                revoke_parent: self.revoke_parent,
+            }),
+        })
+    }
+}
+
+/// Make a version forget rows of its training data.
+///
+/// The version itself is not changed: a new version of the same model is published. Answers when the run is
+/// durable; with `Prefer: wait=N` it waits up to N ≤ 60 seconds for the end and is then 201.
+#[utoipa::path(post, path = "/unlearn", tag = "runs", request_body = UnlearnRequest,
+    params(("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N ≤ 60 seconds for the end")),
+    responses(
+        (status = 202, description = "Accepted and durable", body = RunView,
+         headers(("Location" = String, description = "The run"), ("ETag" = String))),
+        (status = 201, description = "Ended within the time waited", body = RunView,
+         headers(("Location" = String, description = "The run"), ("ETag" = String)))))]
+pub async fn create_unlearn(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    ApiJson(request): ApiJson<UnlearnRequest>,
+) -> Result<Response, Problem> {
+    let wait = order::preferred_wait(&headers)?;
+    let parent = Parent::find(&app, &request.model).await.map_err(|problem| Problem {
+        errors: vec![FieldError::new("/model", problem.detail.clone())],
+        ..problem
+    })?;
+    let memory_limit = app.memory_limit.0;
+    // resolving a forget set hashes and sorts every training row: not on an async thread
+    let run = tokio::task::spawn_blocking(move || request.check(&parent, memory_limit))
+        .await
+        .map_err(Problem::internal)??;
+    order::submit(&app, run, wait).await
+}

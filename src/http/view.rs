@@ -1,0 +1,284 @@
+//! Wire types of answers: what the domain looks like from outside.
+
+use super::hyperparameters;
+use crate::domain::{
+    Alias, Best, DatasetRef, ForgetSet, Kind, Progress, Promote, Run, RunError, Sample, Status, Verify,
+    Version, VersionRef, Work,
+};
+use crate::nn::{Faults, Mode};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageView<T> {
+    pub data: Vec<T>,
+    pub has_more: bool,
+    /// `after` of the next page.
+    pub next: Option<String>,
+}
+
+impl<T> PageView<T> {
+    /// `items` holds one more than `limit` when there is another page.
+    pub fn new(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Self {
+        let has_more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| has_more).map(cursor);
+        Self { data: items, has_more, next }
+    }
+}
+
+/// A run.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RunView {
+    pub id: Uuid,
+    pub kind: Kind,
+    /// Of a training run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    pub status: Status,
+    /// The model that gets the version this run publishes.
+    pub model: String,
+    pub dataset: DatasetRef,
+    /// Every number that decides the result, resolved.
+    pub hyperparameters: Map<String, Value>,
+    /// Of a training run in mode `nn` or `debug`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
+    /// Of an unlearning run.
+    #[serde(flatten)]
+    pub unlearn: Option<UnlearnView>,
+    pub seed: u64,
+    pub progress: Progress,
+    pub best: Option<Best>,
+    pub error: Option<RunError>,
+    /// Number of the newest durable event; also the `ETag`.
+    pub last_seq: u64,
+    /// What it published.
+    pub version: Option<VersionRef>,
+    /// How often a process has started it.
+    pub attempt: u32,
+    pub tags: BTreeMap<String, String>,
+    pub deadline_s: Option<u64>,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    /// By the pace of the epochs so far; while running only.
+    pub estimated_finish: Option<DateTime<Utc>>,
+    pub links: RunLinks,
+}
+
+/// What only an unlearning run has.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UnlearnView {
+    pub method: String,
+    /// The version that is to forget; it is not changed.
+    pub parent: VersionRef,
+    pub forget: ForgetView,
+    pub verify: Verify,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promote: Option<Promote>,
+    pub revoke_parent: bool,
+}
+
+/// A forget set, lists of ids as their counts.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct ForgetView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<u32>,
+    /// How many rows were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
+    /// How many people were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
+}
+
+impl ForgetView {
+    fn of(forget: &ForgetSet) -> Self {
+        let nothing = Self::default();
+        match forget {
+            ForgetSet::Class(class) => Self { class: Some(*class), ..nothing },
+            ForgetSet::Rows(rows) => Self { rows: Some(rows.len()), ..nothing },
+            ForgetSet::Subjects(subjects) => Self { subjects: Some(subjects.len()), ..nothing },
+            ForgetSet::Sample(sample) => Self { sample: Some(*sample), ..nothing },
+        }
+    }
+}
+
+/// Addresses of a run's parts.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RunLinks {
+    #[serde(rename = "self")]
+    pub this: String,
+    pub events: String,
+    pub metrics: String,
+    pub chart: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// Absent once the run has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<String>,
+    /// The published version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl RunView {
+    /// `estimated_finish` is the engine's to know.
+    pub fn of(run: &Run, estimated_finish: Option<DateTime<Utc>>) -> Self {
+        let (mode, hyperparameters, faults, unlearn) = match &run.work {
+            Work::Train(train) => {
+                let recipe = &train.recipe;
+                let faults = hyperparameters::faults_of(recipe);
+                (Some(recipe.mode()), hyperparameters::present(recipe), faults, None)
+            }
+            Work::Unlearn(unlearn) => {
+                let (method, hyperparameters) = super::methods::present(&unlearn.method);
+                let view = UnlearnView {
+                    method,
+                    parent: unlearn.parent.clone(),
+                    forget: ForgetView::of(&unlearn.forget),
+                    verify: unlearn.verify,
+                    promote: unlearn.promote.clone(),
+                    revoke_parent: unlearn.revoke_parent,
+                };
+                (None, hyperparameters, None, Some(view))
+            }
+        };
+        Self {
+            id: run.id,
+            kind: run.work.kind(),
+            mode,
+            status: run.status,
+            model: run.model.clone(),
+            dataset: run.dataset.clone(),
+            hyperparameters,
+            faults,
+            unlearn,
+            seed: run.seed,
+            progress: run.progress,
+            best: run.best.clone(),
+            error: run.error.clone(),
+            last_seq: run.last_seq,
+            version: run.version.clone(),
+            attempt: run.attempt,
+            tags: run.tags.clone(),
+            deadline_s: run.deadline_s,
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            estimated_finish,
+            links: links(run),
+        }
+    }
+}
+
+fn links(run: &Run) -> RunLinks {
+    let this = format!("/runs/{}", run.id);
+    let is_unlearn = run.work.kind() == Kind::Unlearn;
+    RunLinks {
+        events: format!("{this}/events"),
+        metrics: format!("{this}/metrics"),
+        chart: format!("{this}/chart.svg"),
+        report: is_unlearn.then(|| format!("{this}/report")),
+        cancel: (!run.status.is_terminal()).then(|| format!("{this}/cancel")),
+        version: run.version.as_ref().map(|v| format!("/models/{}/versions/{}", v.model, v.version)),
+        this,
+    }
+}
+
+/// An immutable version of a model.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    pub model: String,
+    pub version: u32,
+    pub id: Uuid,
+    /// `sha256:` of the safetensors file.
+    pub digest: String,
+    pub size_bytes: u64,
+    /// The run that published it.
+    pub run: Uuid,
+    /// The version it was made from by unlearning.
+    pub parent: Option<Uuid>,
+    /// The data it was trained on.
+    pub dataset: DatasetRef,
+    /// Measures at publication.
+    pub metrics: Value,
+    pub created_at: DateTime<Utc>,
+    /// Since when it answers 410.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Which version to use instead of a revoked one.
+    pub replacement: Option<Uuid>,
+    pub links: VersionLinks,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct VersionLinks {
+    #[serde(rename = "self")]
+    pub this: String,
+    pub run: String,
+    /// Absent once revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predict: Option<String>,
+    /// Absent once revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download: Option<String>,
+}
+
+impl VersionView {
+    pub fn of(version: &Version) -> Self {
+        let reference = format!("/models/{}:{}", version.model, version.number);
+        let is_servable = version.revoked_at.is_none();
+        Self {
+            model: version.model.to_string(),
+            version: version.number,
+            id: version.id,
+            digest: version.digest.clone(),
+            size_bytes: version.size_bytes,
+            run: version.run,
+            parent: version.parent,
+            dataset: version.dataset.clone(),
+            metrics: version.metrics.clone(),
+            created_at: version.created_at,
+            revoked_at: version.revoked_at,
+            replacement: version.replacement,
+            links: VersionLinks {
+                this: format!("/models/{}/versions/{}", version.model, version.number),
+                run: format!("/runs/{}", version.run),
+                predict: is_servable.then(|| format!("{reference}/predict")),
+                download: is_servable.then(|| format!("{reference}/download")),
+            },
+        }
+    }
+}
+
+/// A movable pointer to a version.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AliasView {
+    pub alias: String,
+    /// How to refer to it: `digits@prod`.
+    pub reference: String,
+    /// The version it points at.
+    pub version: u32,
+    pub id: Uuid,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl AliasView {
+    pub fn of(alias: &Alias, number: u32) -> Self {
+        Self {
+            alias: alias.alias.to_string(),
+            reference: format!("{}@{}", alias.model, alias.alias),
+            version: number,
+            id: alias.version,
+            updated_at: alias.updated_at,
+        }
+    }
+}
