@@ -1,10 +1,11 @@
 //! Which datasets there are, and opening them once however many ask.
 
 use super::mnist::{self, Mirrors, Mnist, Writers};
+use super::turn::Turn;
 use super::{DataError, Dataset, InputSpec, Progress, digits};
 use crate::domain::{DatasetRef, Source};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The datasets this server knows. Cheap to clone; clones share what is open.
 ///
@@ -22,7 +23,7 @@ struct Shared {
     open: Mutex<Option<Arc<Dataset>>>,
     /// Held while files are fetched; apart from `open`, so that a download delays nobody who could be
     /// served, or told that there is nothing yet.
-    download: Mutex<()>,
+    download: Turn,
 }
 
 /// A dataset as listed, without its rows.
@@ -48,12 +49,12 @@ pub struct Entry {
 impl Catalogue {
     /// `datasets_dir` is searched first, `cache_dir` next and then filled by downloads.
     pub fn new(datasets_dir: Option<PathBuf>, cache_dir: PathBuf) -> Self {
-        Self::with_mirrors(datasets_dir.as_deref(), &cache_dir, Mirrors::public())
+        Self::with_mirrors(datasets_dir, cache_dir, Mirrors::public())
     }
 
-    pub(super) fn with_mirrors(datasets_dir: Option<&Path>, cache_dir: &Path, mirrors: Mirrors) -> Self {
+    pub(super) fn with_mirrors(datasets_dir: Option<PathBuf>, cache_dir: PathBuf, mirrors: Mirrors) -> Self {
         let mnist = Mnist::new(datasets_dir, cache_dir, mirrors);
-        Self { shared: Arc::new(Shared { mnist, open: Mutex::new(None), download: Mutex::new(()) }) }
+        Self { shared: Arc::new(Shared { mnist, open: Mutex::new(None), download: Turn::default() }) }
     }
 
     /// Names, in the order they are listed.
@@ -149,14 +150,15 @@ impl Catalogue {
         if available == Some(Writers::Known) || available == Some(wanted) {
             return Ok(());
         }
-        let _one_download_at_a_time = lock(&self.shared.download);
+        let _turn = self.shared.download.take(mnist::NAME, progress)?;
         self.shared.mnist.fetch(wanted, progress)
     }
 }
 
 impl Shared {
     fn load_mnist(&self, writers: Writers) -> Result<Arc<Dataset>, DataError> {
-        let mut open = lock(&self.open);
+        // what the lock guards is whole even if a holder panicked
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(dataset) = open.as_ref().filter(|dataset| dataset.digest == writers.digest()) {
             return Ok(Arc::clone(dataset));
         }
@@ -164,11 +166,6 @@ impl Shared {
         *open = Some(Arc::clone(&dataset));
         Ok(dataset)
     }
-}
-
-/// What these locks guard is whole even if a holder panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod forget;
 pub mod idx;
 mod mnist;
 mod rows;
+mod turn;
 
 pub use catalogue::{Catalogue, Entry};
 pub use dataset::{Dataset, FeatureData, InputSpec, Table};

@@ -1,7 +1,7 @@
 //! One digit by one writer, this once: from the form in the copybook to the path of the pen.
 
 use super::glyphs::{DIGITS, Glyph, Point};
-use super::pen::{Dot, Stroke};
+use super::pen::{self, Dot, Stroke};
 use super::random::Random;
 use super::writer::{Drift, OWN_FORM, Writer};
 
@@ -83,7 +83,7 @@ fn displaced(writer: &Writer, digit: usize, glyph: &Glyph, random: &mut Random) 
 fn run_on(points: &mut [Point], length: f32) {
     if let [.., before, last] = points {
         let (dx, dy) = (last.x - before.x, last.y - before.y);
-        let norm = (dx * dx + dy * dy).sqrt().max(0.05);
+        let norm = pen::length(dx, dy).max(0.05);
         last.x += length * dx / norm;
         last.y += length * dy / norm;
     }
@@ -165,8 +165,7 @@ fn centre(strokes: &mut [Stroke], offset: (f32, f32)) {
     let (mut mass, mut x, mut y) = (0.0, 0.0, 0.0);
     for stroke in strokes.iter() {
         for pair in stroke.windows(2) {
-            let (dx, dy) = (pair[1].x - pair[0].x, pair[1].y - pair[0].y);
-            let ink = (dx * dx + dy * dy).sqrt() * pair[0].radius;
+            let ink = pen::length(pair[1].x - pair[0].x, pair[1].y - pair[0].y) * pair[0].radius;
             mass += ink;
             x += ink * pair[0].x;
             y += ink * pair[0].y;

@@ -41,12 +41,21 @@ fn stretch(a: Dot, b: Dot, softness: f32, cover: &mut [f32; SIDE * SIDE]) {
             let t = ((x * dx + y * dy) / length2).clamp(0.0, 1.0);
             let (ex, ey) = (x - t * dx, y - t * dy);
             let radius = a.radius + t * (b.radius - a.radius);
-            let depth = radius - (ex * ex + ey * ey).sqrt();
+            let depth = radius - length(ex, ey);
             let covered = (depth / softness + 0.5).clamp(0.0, 1.0);
             let pixel = &mut cover[row * SIDE + column];
             *pixel = pixel.max(covered);
         }
     }
+}
+
+/// The length of a vector.
+#[expect(
+    clippy::imprecise_flops,
+    reason = "hypot is each platform's own; a square root rounds the same on all"
+)]
+pub(super) fn length(x: f32, y: f32) -> f32 {
+    (x * x + y * y).sqrt()
 }
 
 /// The pixels whose centres may lie between two coordinates, within the picture.

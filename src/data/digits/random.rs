@@ -40,7 +40,7 @@ impl Random {
 
     /// Uniform among 0 … `n` − 1, to within `n`/2³².
     pub(super) fn below(&mut self, n: u32) -> u32 {
-        (u64::from(self.0.next_u32()) * u64::from(n) >> 32) as u32
+        ((u64::from(self.0.next_u32()) * u64::from(n)) >> 32) as u32
     }
 
     /// Whether something of probability `p` happens.

@@ -158,7 +158,7 @@ async fn fetch_from(
             return Err(DataError::Canceled);
         }
     }
-    Ok(files::check(file, bytes.clone()).map(|_| bytes))
+    Ok(files::check(file, &bytes).map(drop).map(|()| bytes))
 }
 
 /// Awaits `future`, asking the watcher now and then whether to go on.

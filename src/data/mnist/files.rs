@@ -3,6 +3,7 @@
 use super::super::{DataError, idx};
 use super::damaged;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -114,15 +115,13 @@ pub(super) fn read_checked(file: &File<'_>, path: &Path) -> Result<Vec<u8>, Data
     if raw.len() as u64 > limit {
         return Err(damaged(path, idx::IdxError::TooLarge { limit }.to_string()));
     }
-    check(file, raw).map_err(|detail| damaged(path, detail))
+    let plain = check(file, &raw).map_err(|detail| damaged(path, detail))?;
+    Ok(plain.into_owned())
 }
 
 /// Unpacks `raw` and compares it with what is known of `file`.
-pub(super) fn check(file: &File<'_>, raw: Vec<u8>) -> Result<Vec<u8>, String> {
-    let plain = match idx::inflate(&raw, file.len).map_err(|error| error.to_string())? {
-        std::borrow::Cow::Borrowed(_) => raw,
-        std::borrow::Cow::Owned(plain) => plain,
-    };
+pub(super) fn check<'a>(file: &File<'_>, raw: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
+    let plain = idx::inflate(raw, file.len).map_err(|error| error.to_string())?;
     if plain.len() as u64 != file.len {
         return Err(format!("it holds {} bytes unpacked, `{}` has {}", plain.len(), file.name, file.len));
     }

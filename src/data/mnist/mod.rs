@@ -61,12 +61,12 @@ pub(super) struct Mnist {
 }
 
 impl Mnist {
-    pub(super) fn new(datasets_dir: Option<&Path>, cache_dir: &Path, mirrors: Mirrors) -> Self {
-        Self {
-            datasets_dir: datasets_dir.map(|dir| dir.join(NAME)),
-            cache_dir: cache_dir.join(NAME),
-            mirrors,
-        }
+    pub(super) fn new(datasets_dir: Option<PathBuf>, cache_dir: PathBuf, mirrors: Mirrors) -> Self {
+        let folder = |mut dir: PathBuf| {
+            dir.push(NAME);
+            dir
+        };
+        Self { datasets_dir: datasets_dir.map(folder), cache_dir: folder(cache_dir), mirrors }
     }
 
     /// What could be loaded now without a download; looks at file names only.
@@ -252,4 +252,6 @@ fn subjects(plain: &[u8], labels: &[u32]) -> Result<Vec<u64>, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+#[cfg(test)]
+pub(super) use download::tests::{NOBODY, Reply, Server, carry_on};
