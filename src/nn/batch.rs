@@ -7,8 +7,7 @@ use super::{Mlp, Samples, Shape};
 
 /// Buffers for batches of up to a fixed number of rows.
 ///
-/// Use: [`load`](Self::load), [`forward`](Self::forward), [`loss`](Self::loss), then maybe
-/// [`weigh`](Self::weigh), then [`backward`](Self::backward).
+/// Use: [`score`](Self::score) some rows, [`weigh`](Self::weigh) them, then [`backward`](Self::backward).
 #[derive(Debug)]
 pub struct Batch {
     shape: Shape,
@@ -89,6 +88,19 @@ impl Batch {
             self.hits[i] = argmax(z) == self.targets[i];
             self.losses[i] = cross_entropy_in_place(z, self.targets[i]);
         }
+    }
+
+    /// [`load`](Self::load), [`forward`](Self::forward) and [`loss`](Self::loss) in one go.
+    pub fn score(&mut self, mlp: &Mlp, samples: Samples<'_>, rows: &[u32]) {
+        self.load(samples, rows);
+        self.forward(mlp);
+        self.loss();
+    }
+
+    /// [`weigh`](Self::weigh) for the mean over the batch.
+    pub fn weigh_mean(&mut self) {
+        let mean = 1.0 / self.n_rows as f32;
+        self.weigh(|_, _| mean);
     }
 
     /// Each row's loss in nats.

@@ -34,9 +34,10 @@ impl Split {
                 Self { train: rows.filter(wanted).collect(), held_out: Vec::new(), tests_on_held_out: false }
             }
             Recipe::Standard(recipe) => {
-                let is_held_out = |row: &u32| {
-                    falls_within(keyed_hash(recipe.seed, Purpose::Holdout, 0, *row), recipe.holdout)
-                };
+                // by one key for all seeds: models trained with different seeds, a retrained one beside its
+                // original, must agree on who is a non-member
+                let is_held_out =
+                    |row: &u32| falls_within(keyed_hash(0, Purpose::Holdout, 0, *row), recipe.holdout);
                 let (held_out, train): (Vec<u32>, Vec<u32>) = rows.partition(is_held_out);
                 let train = train.into_iter().filter(wanted).collect();
                 Self { train, held_out, tests_on_held_out: false }
@@ -67,6 +68,12 @@ mod tests {
         assert_eq!(rest.held_out, whole.held_out);
         assert_eq!(rest.train.len() + excluded.len(), whole.train.len());
         assert!(rest.train.iter().all(|row| excluded.binary_search(row).is_err()));
+    }
+
+    #[test]
+    fn every_seed_holds_out_the_same_rows() {
+        let held_out = |seed| Split::new(&Recipe::Standard(Standard::new(seed)), 10_000, &[]).held_out;
+        assert_eq!(held_out(1), held_out(2));
     }
 
     #[test]

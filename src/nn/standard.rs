@@ -35,17 +35,14 @@ pub(super) fn train(
         let (mut loss, mut hits, mut seen) = (0.0f64, 0u64, 0u64);
         let (mut learning_rate, mut grad_norm) = (0.0, 0.0);
         for (number, rows) in (1..).zip(order.chunks(recipe.batch_size)) {
-            batch.load(samples, rows);
-            batch.forward(&mlp);
-            batch.loss();
+            batch.score(&mlp, samples, rows);
             loss += batch.losses().iter().map(|&loss| f64::from(loss)).sum::<f64>();
             hits += batch.hits().iter().filter(|&&hit| hit).count() as u64;
             seen += rows.len() as u64;
             if !loss.is_finite() {
                 return Err(TrainError::NonFinite { epoch, batch: number });
             }
-            let mean = 1.0 / rows.len() as f32;
-            batch.weigh(|_, _| mean);
+            batch.weigh_mean();
             let step = u64::from(epoch - 1) * batches + number - 1;
             learning_rate = recipe.schedule.learning_rate(recipe.learning_rate, step, steps, batches);
             if number == batches {

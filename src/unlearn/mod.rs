@@ -1,12 +1,21 @@
 //! Unlearning: methods that remove the influence of rows from a trained network, and their measures.
 //!
-//! Depends on `nn` alone.
+//! Depends on `nn` alone. One file a method ([`retrain`], [`gradient_ascent`], [`reset_last`]); every
+//! approximate one runs inside the same [`guard`]. [`verify`] measures what came of it.
 
+mod context;
+mod gradient_ascent;
+mod guard;
 mod method;
+mod pass;
 mod report;
+mod reset_last;
+mod retrain;
+mod verify;
 
-pub use method::{GradientAscent, Method, ResetLast, Variant};
+pub use method::{About, Claim, GradientAscent, Method, ResetLast, Variant};
 pub use report::{Measure, Report, Verdict};
+pub use verify::verify;
 
 use crate::nn::{BatchReport, Mlp, Recipe, Samples, TrainError};
 use std::ops::ControlFlow;
@@ -39,6 +48,7 @@ pub struct UnlearnEpoch {
     pub forget_accuracy: f64,
     /// On a fixed probe of the retain set.
     pub retain_accuracy: f64,
+    /// Of the remaining classes when a class is forgotten.
     pub test_loss: f64,
     pub test_accuracy: f64,
     pub learning_rate: f64,
@@ -47,9 +57,11 @@ pub struct UnlearnEpoch {
 
 /// Watches unlearning and verification; any answer may stop it at once.
 pub trait Observer {
+    /// After every mini-batch, of the method and of the trainings verification does.
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
+    /// After every pass of the method (not of verification).
     fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
-    /// What begins now, as a machine-readable word and a sentence: `retrain`, `probe`, `measure`.
+    /// What begins now, as a machine-readable word and a sentence: `unlearn`, `measure`, `retrain`, `probe`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
 }
 
@@ -79,24 +91,30 @@ pub enum UnlearnError {
     Train(#[from] TrainError),
 }
 
+/// The observer's `Break` as an error, so that `?` ends the work.
+fn go_on(answer: ControlFlow<()>) -> Result<(), UnlearnError> {
+    match answer {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(UnlearnError::Interrupted),
+    }
+}
+
 /// Runs `method`. The same task gives the same bits.
+///
+/// # Errors
+///
+/// [`UnlearnError::Interrupted`] when the observer stops it, [`UnlearnError::Train`] when a retraining
+/// diverges. An approximate method that diverges is no error: the guard rolls it back.
 pub fn unlearn(
     method: &Method,
     task: &Task<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Unlearned, UnlearnError> {
-    let _ = (method, task, observer);
-    todo!()
-}
-
-/// Measures what unlearning did: before and after, and with `retrained` beside models that never saw the rows.
-pub fn verify(
-    task: &Task<'_>,
-    method: &Method,
-    outcome: &Unlearned,
-    retrained: bool,
-    observer: &mut dyn Observer,
-) -> Result<Report, UnlearnError> {
-    let _ = (task, method, outcome, retrained, observer);
-    todo!()
+    go_on(observer.on_phase("unlearn", method.about().summary))?;
+    let mut context = context::Context::new(task);
+    match method {
+        Method::Retrain => retrain::run(&mut context, observer),
+        Method::GradientAscent(numbers) => gradient_ascent::run(numbers, &mut context, observer),
+        Method::ResetLast(numbers) => reset_last::run(numbers, &mut context, observer),
+    }
 }

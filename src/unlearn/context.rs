@@ -1,0 +1,123 @@
+//! What every method and every measure looks at: the rows of a task, sorted into their parts.
+
+use super::{Task, UnlearnEpoch};
+use crate::nn::hash::{Purpose, keyed_hash};
+use crate::nn::{Evaluation, Evaluator, Mlp, Samples, Split};
+
+/// Rows of a set looked at while a method runs; all of them are measured at the end.
+const PROBE_ROWS: usize = 2_000;
+
+pub(super) struct Context<'a> {
+    pub(super) task: &'a Task<'a>,
+    /// Training rows that stay. Sorted.
+    pub(super) retain: Vec<u32>,
+    /// A fixed part of `retain`.
+    probe: Vec<u32>,
+    /// A fixed part of the forget set.
+    forget_probe: Vec<u32>,
+    /// Rows no model of this recipe trains on: held-out rows of the training file or, where the recipe
+    /// keeps none, the official test set.
+    pub(super) held_out: (Samples<'a>, Vec<u32>),
+    /// Rows the report's `test_accuracy` is measured on: without a forgotten class.
+    pub(super) test: (Samples<'a>, Vec<u32>),
+    /// Test rows of a forgotten class.
+    pub(super) test_of_class: Vec<u32>,
+    pub(super) evaluator: Evaluator,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(task: &'a Task<'a>) -> Self {
+        let split = Split::new(task.recipe, task.train.n_rows(), task.excluded);
+        let is_forgotten = |row: &u32| task.forget.binary_search(row).is_ok();
+        let retain: Vec<u32> = split.train.into_iter().filter(|row| !is_forgotten(row)).collect();
+        let probe = probe_of(&retain, task.seed);
+        let forget_probe = probe_of(task.forget, task.seed);
+
+        let official: Vec<u32> = (0..task.test.n_rows() as u32).collect();
+        let test = if split.tests_on_held_out {
+            (task.train, split.held_out.clone())
+        } else {
+            (task.test, official.clone())
+        };
+        let held_out =
+            if split.held_out.is_empty() { (task.test, official) } else { (task.train, split.held_out) };
+        let is_of_class = |row: &u32| Some(test.0.label(*row as usize)) == task.class;
+        let (test_of_class, test_rows) = test.1.into_iter().partition(is_of_class);
+        Self {
+            task,
+            retain,
+            probe,
+            forget_probe,
+            held_out,
+            test: (test.0, test_rows),
+            test_of_class,
+            evaluator: Evaluator::new(task.parent.shape()),
+        }
+    }
+
+    pub(super) fn forget(&mut self, mlp: &Mlp) -> Evaluation {
+        self.evaluator.evaluate(mlp, self.task.train, self.task.forget)
+    }
+
+    pub(super) fn forget_probe(&mut self, mlp: &Mlp) -> Evaluation {
+        self.evaluator.evaluate(mlp, self.task.train, &self.forget_probe)
+    }
+
+    pub(super) fn probe_accuracy(&mut self, mlp: &Mlp) -> f64 {
+        self.evaluator.evaluate(mlp, self.task.train, &self.probe).accuracy
+    }
+
+    /// Mean loss of held-out rows, weighted to the forget set's mix of classes; classes without held-out
+    /// rows are left out. `None` when nothing matches.
+    pub(super) fn matched_held_out_loss(&mut self, mlp: &Mlp) -> Option<f64> {
+        let n_classes = self.task.train.n_classes();
+        let mut wanted = vec![0.0f64; n_classes];
+        for &row in self.task.forget {
+            wanted[self.task.train.label(row as usize) as usize] += 1.0;
+        }
+        let (mut sums, mut counts) = (vec![0.0f64; n_classes], vec![0.0f64; n_classes]);
+        let (samples, rows) = (self.held_out.0, &self.held_out.1);
+        self.evaluator.for_each(mlp, samples, rows, |row, logits| {
+            let label = samples.label(row as usize);
+            sums[label as usize] += f64::from(crate::nn::loss::cross_entropy(logits, label));
+            counts[label as usize] += 1.0;
+        });
+        let matched = || (0..n_classes).filter(|&class| counts[class] > 0.0);
+        let weight: f64 = matched().map(|class| wanted[class]).sum();
+        let total: f64 = matched().map(|class| wanted[class] * sums[class] / counts[class]).sum();
+        (weight > 0.0).then(|| total / weight)
+    }
+
+    /// The report of a finished pass.
+    pub(super) fn epoch(
+        &mut self,
+        mlp: &Mlp,
+        epoch: u32,
+        epochs: u32,
+        learning_rate: f64,
+        n_samples: u64,
+    ) -> UnlearnEpoch {
+        let forget = self.forget(mlp);
+        let test = self.evaluator.evaluate(mlp, self.test.0, &self.test.1);
+        UnlearnEpoch {
+            epoch,
+            epochs,
+            forget_loss: forget.loss,
+            forget_accuracy: forget.accuracy,
+            retain_accuracy: self.probe_accuracy(mlp),
+            test_loss: test.loss,
+            test_accuracy: test.accuracy,
+            learning_rate,
+            n_samples,
+        }
+    }
+}
+
+/// Up to [`PROBE_ROWS`] of the rows, chosen by keyed hash.
+fn probe_of(rows: &[u32], seed: u64) -> Vec<u32> {
+    let mut probe = rows.to_vec();
+    probe.sort_unstable_by_key(|&row| (keyed_hash(seed, Purpose::Probe, 0, row), row));
+    probe.truncate(PROBE_ROWS);
+    probe.sort_unstable();
+    probe
+}

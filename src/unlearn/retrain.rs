@@ -1,0 +1,77 @@
+//! Exact unlearning: train again, without the rows.
+
+use super::context::Context;
+use super::method::About;
+use super::{Observer, UnlearnError, Unlearned};
+use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe};
+use std::ops::ControlFlow;
+
+pub(super) const ABOUT: About = About {
+    summary: "trains a new network by the parent's recipe on the retained rows only",
+    equation: "θ ← train(recipe, D ∖ forget, fresh seed)",
+    access: &["retain"],
+    guarantee: "exact: the rows decide no bit of the result, and the training can be replayed",
+    cost: "one full training",
+    known_failure: "only exact if nothing else was derived from the rows: hyperparameters tuned on them stay tuned",
+    source: "Cao & Yang 2015 (IEEE S&P); Bourtoule et al. 2021 (IEEE S&P), the definition of exact unlearning",
+};
+
+pub(super) fn run(context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
+    let seed = context.task.seed;
+    let mut watch = Reporting { context, observer };
+    let model = train_without(watch.context.task, seed, &mut watch)?;
+    Ok(Unlearned { model, stopped: None })
+}
+
+/// Trains by the parent's recipe with another seed, leaving out everything forgotten so far and now.
+pub(super) fn train_without(
+    task: &super::Task<'_>,
+    seed: u64,
+    observer: &mut dyn nn::Observer,
+) -> Result<Mlp, UnlearnError> {
+    let mut excluded = [task.excluded, task.forget].concat();
+    excluded.sort_unstable();
+    let problem = Problem { train: task.train, excluded: &excluded, test: task.test };
+    let trained = nn::train(&with_seed(task.recipe, seed), &problem, observer)?;
+    if trained.completed { Ok(trained.model) } else { Err(UnlearnError::Interrupted) }
+}
+
+fn with_seed(recipe: &Recipe, seed: u64) -> Recipe {
+    let mut recipe = recipe.clone();
+    match &mut recipe {
+        Recipe::Nn(numbers) | Recipe::Debug(numbers) => numbers.seed = seed,
+        Recipe::Standard(numbers) => numbers.seed = seed,
+    }
+    recipe
+}
+
+/// Reports a training as the passes of an unlearning method.
+struct Reporting<'c, 'a> {
+    context: &'c mut Context<'a>,
+    observer: &'c mut dyn Observer,
+}
+
+impl nn::Observer for Reporting<'_, '_> {
+    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
+        self.observer.on_batch(report)
+    }
+
+    fn on_epoch(&mut self, report: &EpochReport, model: &Mlp) -> ControlFlow<()> {
+        let epoch =
+            self.context.epoch(model, report.epoch, report.epochs, report.learning_rate, report.n_samples);
+        self.observer.on_epoch(&epoch)
+    }
+}
+
+/// Passes on only the mini-batches, for trainings that verification does.
+pub(super) struct Quiet<'o>(pub(super) &'o mut dyn Observer);
+
+impl nn::Observer for Quiet<'_> {
+    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
+        self.0.on_batch(report)
+    }
+
+    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
