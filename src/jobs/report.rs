@@ -96,13 +96,9 @@ impl Judged {
 fn check(order: &Unlearn, measured: &Report) -> Vec<Checked> {
     let Some(promote) = &order.promote else { return vec![] };
     let measure = |name: &str| measured.metrics.get(name);
-    let drop_of = |name: &str| measure(name).and_then(|m| Some(m.before? - m.after?));
+    let drop_of = |name: &str| measure(name).map(|m| m.before - m.after);
     let stated: [(&'static str, Option<Bound>, Option<f64>); 3] = [
-        (
-            "forget_accuracy",
-            promote.only_if.forget_accuracy,
-            measure("forget_accuracy").and_then(|m| m.after),
-        ),
+        ("forget_accuracy", promote.only_if.forget_accuracy, measure("forget_accuracy").map(|m| m.after)),
         ("retain_accuracy_drop", promote.only_if.retain_accuracy_drop, drop_of("retain_accuracy")),
         ("test_accuracy_drop", promote.only_if.test_accuracy_drop, drop_of("test_accuracy")),
     ];
@@ -161,7 +157,7 @@ pub(super) fn metrics(order: &Unlearn, outcome: &Unlearned, measured: &Report) -
         ACHIEVED: outcome.stopped.is_none() && measured.verdict != Verdict::Fail,
     });
     for name in ["test_accuracy", "forget_accuracy", "retain_accuracy"] {
-        if let Some(after) = measured.metrics.get(name).and_then(|m| m.after) {
+        if let Some(after) = measured.metrics.get(name).map(|m| m.after) {
             metrics[name] = json!(after);
         }
     }

@@ -58,12 +58,12 @@ impl Guard {
     pub(super) fn look(&mut self, context: &mut Context<'_>, mlp: &Mlp) -> Advice {
         let forget = context.forget_probe(mlp);
         if !mlp.is_finite() || !forget.loss.is_finite() {
-            return self.stop("the weights stopped being finite numbers".into());
+            return self.stop("the weights stopped being finite numbers");
         }
         let Watch::Throughout(target) = self.watch else { return Advice::GoOn };
         let probe = context.probe_accuracy(mlp);
         if probe < self.floor {
-            return self.stop(self.below_floor(probe, forget.accuracy));
+            return self.stop(&self.below_floor(probe, forget.accuracy));
         }
         self.keep(forget.loss, mlp);
         let reached = match target {
@@ -82,7 +82,7 @@ impl Guard {
             let probe = context.probe_accuracy(&last);
             if probe < self.floor {
                 let forget = context.forget_probe(&last);
-                self.stop(self.below_floor(probe, forget.accuracy));
+                self.stop(&self.below_floor(probe, forget.accuracy));
             }
         }
         match self.stopped {
@@ -105,7 +105,7 @@ impl Guard {
         }
     }
 
-    fn stop(&mut self, reason: String) -> Advice {
+    fn stop(&mut self, reason: &str) -> Advice {
         let reason = format!("{reason}; rolled back to the last state the guard accepts");
         self.stopped = Some(Stopped { reason, rolled_back: true });
         Advice::Stop
