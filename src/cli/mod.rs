@@ -1,13 +1,33 @@
-//! The command line: one tree of commands, dispatched here.
+//! The command line: one tree of commands, dispatched here. All but `serve`, `healthcheck` and `openapi` are
+//! clients of the HTTP interface, also when the server runs in the same process.
+
+mod args;
+mod client;
+mod demo;
+mod draw;
+mod error;
+mod follow;
+mod predict;
+mod report;
+mod rows;
+mod server;
+mod sse;
+mod train;
+mod unlearn;
 
 use crate::config::Config;
 use crate::http::serve;
+use args::{Connection, PredictArgs, TrainArgs, UnlearnArgs};
 use clap::{Parser, Subcommand};
+use demo::DemoArgs;
+use error::{CliError, EXIT_CODES};
+use server::{Port, Server};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Trains neural-network classifiers, serves them, and makes them forget, with measured evidence.
 #[derive(Debug, Parser)]
-#[command(name = "lethe", version, about)]
+#[command(name = "lethe", version, about, after_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     config: Config,
@@ -20,6 +40,14 @@ struct Cli {
 enum Command {
     /// Run the server (what happens without a command).
     Serve,
+    /// Tell the whole story: train two networks, one of them backwards, ask them, make one forget.
+    Demo(DemoArgs),
+    /// Train a model.
+    Train(TrainArgs),
+    /// Ask a model what an image shows.
+    Predict(PredictArgs),
+    /// Make a model forget a class, rows or people.
+    Unlearn(UnlearnArgs),
     /// Ask the server at `--listen` whether it is ready; exit code 0 if it is.
     Healthcheck,
     /// Print the description of the HTTP interface, as in `openapi.yaml`.
@@ -33,6 +61,51 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::serve_command(&config),
         Command::Healthcheck => serve::healthcheck_command(&config),
         Command::Openapi => serve::openapi_command(),
+        Command::Demo(args) => block_on(&config, demo::demo(&args, &config)),
+        Command::Train(args) => {
+            block_on(&config, with_server(&config, &args.connection, async |s| train::train(&args, s).await))
+        }
+        Command::Predict(args) => block_on(
+            &config,
+            with_server(&config, &args.connection, async |s| predict::predict(&args, s).await),
+        ),
+        Command::Unlearn(args) => block_on(
+            &config,
+            with_server(&config, &args.connection, async |s| unlearn::unlearn(&args, s).await),
+        ),
+    }
+}
+
+/// Finds or starts the server, does the work, ends the server if it is ours.
+async fn with_server(
+    config: &Config,
+    connection: &Connection,
+    work: impl AsyncFnOnce(&Server) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let server = Server::reach(config, connection.server.as_deref(), Port::Free).await?;
+    let done = work(&server).await;
+    let ended = server.end().await;
+    done.and(ended)
+}
+
+fn block_on(config: &Config, work: impl Future<Output = Result<(), CliError>>) -> ExitCode {
+    // between progress bars only what matters is logged, unless more was asked for
+    serve::init_log(if config.log == "info" { "warn" } else { &config.log });
+    let done =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::from).and_then(
+            |runtime| {
+                let done = runtime.block_on(work);
+                // a blocking read of a dataset must not hold the process back
+                runtime.shutdown_timeout(Duration::from_secs(1));
+                done
+            },
+        );
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 

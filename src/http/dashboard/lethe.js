@@ -313,9 +313,9 @@ function fillFaults(modes) {
     const mode = modes.find((candidate) => candidate.mode === box.dataset.mode);
     const faults = mode?.faults ?? {};
     box.replaceChildren(...Object.entries(faults).map(([name, fault]) => make("label", {},
-      make("input", { type: "checkbox", name, checked: fault.default ?? fault === true }),
+      make("input", { type: "checkbox", name, checked: fault }),
       name.replaceAll("_", " "),
-      make("small", {}, fault.description ?? FAULTS[name] ?? ""))));
+      make("small", {}, FAULTS[name] ?? ""))));
   }
 }
 
@@ -370,51 +370,38 @@ async function refreshRuns() {
 
 let models = [];
 async function refreshModels() {
-  const { data } = await ask("GET", "/models?limit=50");
-  models = data;
+  const { data } = await ask("GET", "/models?limit=100");
+  models = data.filter((model) => model.latest);
   const before = $("model").value;
-  $("model").replaceChildren(...data.map((model) => make("option", { value: model.name }, model.name)));
-  if (data.some((model) => model.name === before)) $("model").value = before;
-  const none = data.length === 0;
+  $("model").replaceChildren(...models.map((model) => make("option", { value: model.name }, `${model.name}:${model.latest.version}`)));
+  if (models.some((model) => model.name === before)) $("model").value = before;
+  const none = models.length === 0;
   for (const field of $("ask").elements) field.disabled = none;
   if (none) $("verdict").textContent = "No model yet: train one above.";
   else if ($("verdict").textContent.startsWith("No model")) $("verdict").textContent = "";
 }
 
-/** The grey values of an image, as the model wants them. */
-async function pixels(path) {
-  let response;
-  try {
-    response = await fetch(path, { headers: { Accept: "image/png" } });
-  } catch {
-    throw new Problem("The server does not answer. Is it still running?");
-  }
-  if (!response.ok) {
-    const answer = await response.json().catch(() => null);
-    throw new Problem(answer?.detail ?? "There is no such image.");
-  }
-  return response.blob();
+/** Draws grey bytes, one canvas pixel each; the style sheet enlarges them. */
+function drawDigit(values) {
+  const side = Math.round(Math.sqrt(values.length));
+  const canvas = $("digit");
+  [canvas.width, canvas.height] = [side, side];
+  const image = new ImageData(side, side);
+  values.forEach((grey, i) => image.data.set([grey, grey, grey, 255], 4 * i));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.hidden = false;
 }
 
 async function predict(event) {
   event?.preventDefault();
   await attempt(async () => {
-    const name = $("model").value;
-    const model = models.find((candidate) => candidate.name === name);
-    const dataset = model?.dataset?.name ?? model?.dataset ?? $("dataset").value;
-    const image = await pixels(`/datasets/${dataset}/rows/${$("row").valueAsNumber}?split=test`);
-    const response = await fetch(`/models/${encodeURIComponent(name)}/predict`, {
-      method: "POST", headers: { "Content-Type": "image/png", Accept: "application/json" }, body: image,
-    });
-    const answer = await response.json();
-    if (!response.ok) throw new Problem(answer.detail ?? answer.title);
-    URL.revokeObjectURL($("digit").src);
-    $("digit").src = URL.createObjectURL(image);
-    $("digit").alt = `test image ${$("row").value}`;
-    $("digit").hidden = false;
+    const model = models.find((candidate) => candidate.name === $("model").value);
+    const row = await ask("GET", `/datasets/${model.latest.dataset.name}/rows/${$("row").valueAsNumber}?split=test`);
+    const answer = await ask("POST", `/models/${encodeURIComponent(model.name)}/predict`, { inputs: [row.features] });
+    drawDigit(row.features);
     const { label, confidence, probabilities } = answer.predictions[0];
-    const { name: of, version } = answer.model;
-    $("verdict").textContent = `${of}:${version} says ${label}, ${percent(confidence)} sure.`;
+    const right = label === row.label ? "right" : `wrong, it is ${row.label}`;
+    $("verdict").textContent = `${answer.model.name}:${answer.model.version} says ${label}, ${percent(confidence)} sure: ${right}.`;
     $("bars").replaceChildren(...probabilities.flatMap((p, digit) => [
       make("span", {}, String(digit)),
       make("meter", { min: "0", max: "1", value: String(p), "aria-label": `digit ${digit}` }),
