@@ -13,7 +13,9 @@ pub enum ForgetError {
     NotTrainedOn { row: u32, why: &'static str },
     #[error("subject {0} has no rows among those this model was trained on")]
     NoSuchSubject(u64),
-    #[error("dataset `{0}` does not say which person a row came from")]
+    #[error(
+        "dataset `{0}` does not say which person a row came from; `GET /datasets/{0}` says if that can be mended"
+    )]
     NoSubjects(String),
     #[error("the forget set is empty")]
     Empty,

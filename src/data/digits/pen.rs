@@ -14,7 +14,7 @@ pub(super) struct Dot {
 pub(super) type Stroke = Vec<Dot>;
 
 /// Draws `strokes` into `pixels`: a pixel is as dark as the nearest stretch of the path makes it. `softness`
-/// is the width in pixels over which an edge fades, `ink` what full ink gives.
+/// is the width in pixels over which an edge fades; `ink` multiplies the darkness, which ends at black.
 pub(super) fn ink(strokes: &[Stroke], softness: f32, ink: f32, pixels: &mut [u8; SIDE * SIDE]) {
     let mut cover = [0.0_f32; SIDE * SIDE];
     for stroke in strokes {

@@ -23,7 +23,7 @@ pub(super) struct Writer {
     pub(super) pen_radius: f32,
     /// How much the pen's width follows the pressure along a stroke.
     pub(super) pressure: f32,
-    /// How dark full ink is, 0 to 1.
+    /// How dark full ink is; beyond 1 the dark spreads into the fading edge.
     pub(super) ink: f32,
     /// Width in pixels over which an edge fades.
     pub(super) softness: f32,
@@ -100,7 +100,7 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// Correlation of neighbours, and what keeps the variance at one.
+    /// Correlation of neighbours, and what makes the variance one in the long run.
     const KEEP: f32 = 0.6;
     const FRESH: f32 = 0.8;
 

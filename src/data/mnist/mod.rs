@@ -100,7 +100,14 @@ impl Mnist {
                 DataError::Unavailable(format!("`{}` is gone; {}", file.name, self.advice(&[*file])))
             })?;
             from_cache |= found.in_cache;
-            files::read_checked(file, &found.path).map(|plain| (found.path, plain))
+            let plain = files::read_checked(file, &found.path).map_err(|error| match error {
+                DataError::Damaged { path, detail } if found.in_cache => {
+                    let detail = format!("{detail}; once deleted it will be downloaded again");
+                    DataError::Damaged { path, detail }
+                }
+                error => error,
+            })?;
+            Ok((found.path, plain))
         };
         let mut table = |part: usize| -> Result<Table, DataError> {
             let [images, labels] = [files::IMAGES[part], files::LABELS[part]];

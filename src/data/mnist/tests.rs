@@ -139,6 +139,15 @@ fn a_damaged_file_in_the_datasets_folder_is_not_passed_over_for_the_cache() {
 }
 
 #[test]
+fn a_damaged_file_in_the_cache_is_an_error_that_says_how_to_mend_it() {
+    let folders = Folders::new();
+    let path = format!("cache/mnist/{}.gz", files::IMAGES[0].name);
+    folders.write(&path, b"torn");
+    let detail = detail(folders.mnist().load(Writers::Unknown).unwrap_err(), &folders, &path);
+    assert!(detail.ends_with("; once deleted it will be downloaded again"), "{detail}");
+}
+
+#[test]
 fn the_real_files_are_the_dataset_its_digest_says() {
     let Some(real) = real_folder() else { return };
     let folders = Folders::new();
