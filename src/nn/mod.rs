@@ -23,7 +23,7 @@ mod split;
 mod standard;
 mod train;
 #[cfg(test)]
-mod twin;
+pub(crate) mod twin;
 
 pub use evaluate::{Evaluation, Evaluator};
 pub use mlp::{Mlp, Shape};

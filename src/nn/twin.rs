@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 /// A network as the textbook draws it.
 #[derive(Clone)]
-struct Net {
+pub(crate) struct Net {
     /// `weights[l][i][o]`
     weights: Vec<Vec<Vec<f64>>>,
     bias: Vec<Vec<f64>>,
@@ -16,7 +16,7 @@ struct Net {
 }
 
 impl Net {
-    fn of(mlp: &Mlp) -> Self {
+    pub(crate) fn of(mlp: &Mlp) -> Self {
         let layer = |l: usize| {
             let h = mlp.shape().widths[l + 1];
             mlp.weights(l).chunks(h).map(|row| row.iter().map(|&w| w.into()).collect()).collect()
@@ -30,7 +30,7 @@ impl Net {
     }
 
     /// Every layer's output, the input first.
-    fn forward(&self, x: &[f64]) -> Vec<Vec<f64>> {
+    pub(crate) fn forward(&self, x: &[f64]) -> Vec<Vec<f64>> {
         let mut outputs = vec![x.to_vec()];
         for (l, (w, b)) in self.weights.iter().zip(&self.bias).enumerate() {
             let input = outputs.last().unwrap();
@@ -44,29 +44,29 @@ impl Net {
         outputs
     }
 
-    fn loss(&self, x: &[f64], target: usize) -> f64 {
+    pub(crate) fn loss(&self, x: &[f64], target: usize) -> f64 {
         -softmax(self.forward(x).last().unwrap())[target].ln()
     }
 
-    fn params(&self) -> Vec<f64> {
+    pub(crate) fn params(&self) -> Vec<f64> {
         let layer = |(w, b): (&Vec<Vec<f64>>, &Vec<f64>)| [w.concat(), b.clone()].concat();
         self.weights.iter().zip(&self.bias).flat_map(layer).collect()
     }
 
-    fn param_mut(&mut self, index: usize) -> &mut f64 {
+    pub(crate) fn param_mut(&mut self, index: usize) -> &mut f64 {
         let all = self.weights.iter_mut().zip(&mut self.bias);
         let mut flat = all.flat_map(|(w, b)| w.iter_mut().flatten().chain(b.iter_mut()));
         flat.nth(index).unwrap()
     }
 }
 
-fn softmax(z: &[f64]) -> Vec<f64> {
+pub(crate) fn softmax(z: &[f64]) -> Vec<f64> {
     let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = z.iter().map(|z| (z - max).exp()).sum();
     z.iter().map(|z| (z - max).exp() / sum).collect()
 }
 
-fn image(samples: Samples<'_>, row: u32) -> Vec<f64> {
+pub(crate) fn image(samples: Samples<'_>, row: u32) -> Vec<f64> {
     let mut x = vec![0.0f32; samples.n_features()];
     samples.copy_row(row as usize, &mut x);
     x.into_iter().map(f64::from).collect()
@@ -153,7 +153,7 @@ fn reference_twin(whole: &Recipe, recipe: &Reference, samples: Samples<'_>) -> N
 }
 
 /// Gradient of one row's loss by the chain rule, in the layout of `Net::params`.
-fn gradient(net: &Net, x: &[f64], target: usize) -> Vec<f64> {
+pub(crate) fn gradient(net: &Net, x: &[f64], target: usize) -> Vec<f64> {
     let outputs = net.forward(x);
     let mut dz = softmax(outputs.last().unwrap());
     dz[target] -= 1.0;
@@ -218,7 +218,7 @@ fn standard_twin(recipe: &Standard, samples: Samples<'_>) -> Net {
 }
 
 /// Rows with zeros in most places, as digits have, and labels a network can learn.
-fn problem_data(n_rows: usize, n_features: usize, n_classes: u32) -> (Vec<u8>, Vec<u32>) {
+pub(crate) fn problem_data(n_rows: usize, n_features: usize, n_classes: u32) -> (Vec<u8>, Vec<u32>) {
     use rand::{Rng, SeedableRng};
     let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(11);
     let labels: Vec<u32> = (0..n_rows).map(|_| rng.next_u32() % n_classes).collect();
@@ -236,7 +236,7 @@ fn problem_data(n_rows: usize, n_features: usize, n_classes: u32) -> (Vec<u8>, V
     (pixels, labels)
 }
 
-struct Silent;
+pub(crate) struct Silent;
 
 impl Observer for Silent {
     fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
@@ -259,7 +259,7 @@ fn distance(mlp: &Mlp, net: &Net) -> (f64, f64) {
 
 /// A training of `n` mini-batches in f32 adds a handful of roundings of relative size ε to each weight at
 /// every step and passes earlier ones on through a nearly linear map: n·ε·(a few) of the largest weight.
-fn assert_near(mlp: &Mlp, net: &Net, n_batches: usize, what: &str) {
+pub(crate) fn assert_near(mlp: &Mlp, net: &Net, n_batches: usize, what: &str) {
     let (gap, size) = distance(mlp, net);
     let bound = 8.0 * n_batches as f64 * f64::from(f32::EPSILON) * size;
     assert!(gap <= bound, "{what}: {gap:e} apart, bound {bound:e}");

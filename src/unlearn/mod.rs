@@ -11,6 +11,10 @@ mod pass;
 mod report;
 mod reset_last;
 mod retrain;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod twin;
 mod verify;
 
 pub use method::{About, Claim, GradientAscent, Method, ResetLast, Variant};
