@@ -4,6 +4,7 @@ use crate::data::{Dataset, ForgetError, resolve_forget_set};
 use crate::domain::{DatasetRef, ForgetSet, ModelRef, Version, Work};
 use crate::nn::{Recipe, Split};
 use crate::store::{Store, StoreError};
+use crate::unlearn::Method;
 use uuid::Uuid;
 
 /// Versions of one line that are followed: more forgettings in a row than anyone will ask of one model.
@@ -26,6 +27,8 @@ pub struct Step {
     pub forget: ForgetSet,
     /// Whether it did what it was asked to. If not, its rows may be asked for again.
     pub achieved: bool,
+    /// Whether the version was trained anew, without everything anyone had wanted forgotten till then.
+    pub exact: bool,
 }
 
 /// The training rows of a version, all sorted.
@@ -61,8 +64,12 @@ impl Lineage {
                     return Ok(Self { recipe: order.recipe, dataset: current.dataset, steps });
                 }
                 Work::Unlearn(order) => {
-                    let achieved = achieved(&current.metrics);
-                    steps.push(Step { version: current.id, forget: order.forget, achieved });
+                    steps.push(Step {
+                        version: current.id,
+                        forget: order.forget,
+                        achieved: achieved(&current.metrics),
+                        exact: matches!(order.method, Method::Retrain),
+                    });
                     current.parent.ok_or(LineageError::Broken { version: current.id, what: "parent" })?
                 }
             };
@@ -80,13 +87,15 @@ impl Lineage {
         for step in &self.steps {
             let forget = resolve_forget_set(&step.forget, dataset, &rows.trained)
                 .map_err(|cause| LineageError::Forgotten { version: step.version, cause })?;
-            if step.achieved {
-                rows.forgotten = union(&rows.forgotten, &forget);
-                rows.trained = trained_without(&rows.forgotten);
-                rows.owed = difference(&rows.owed, &forget);
-            } else {
-                rows.owed = union(&rows.owed, &forget);
-            }
+            rows.owed = union(&rows.owed, &forget);
+            let paid = match (step.achieved, step.exact) {
+                (false, _) => continue,
+                (true, false) => forget,
+                (true, true) => rows.owed.clone(),
+            };
+            rows.owed = difference(&rows.owed, &paid);
+            rows.forgotten = union(&rows.forgotten, &paid);
+            rows.trained = trained_without(&rows.forgotten);
         }
         Ok(rows)
     }

@@ -22,7 +22,7 @@ async fn a_run_is_carried_out_and_published() {
         desk.goes_on_after(Step::Epoch(epoch, accuracy)).await;
     }
     desk.publish().await;
-    let events = heard.to_the_end().await;
+    let events = heard.into_events().await;
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.name()).collect();
     assert_eq!(kinds, ["status", "status", "epoch", "epoch", "epoch", "model", "status", "done"]);
     assert_eq!(events, bench.engine.store.events(run.id, 0, 99).await.unwrap());
@@ -51,7 +51,7 @@ async fn a_queued_run_is_canceled_at_once_and_never_started() {
     bench.submit(third.clone()).await;
     let canceled = bench.engine.cancel(second.id).await.unwrap();
     assert!(matches!(&canceled, Cancelled::Done(run) if run.status == Status::Canceled));
-    assert_eq!(heard.to_the_end().await.last().unwrap().kind, EventKind::Done);
+    assert_eq!(heard.into_events().await.last().unwrap().kind, EventKind::Done);
     assert_eq!(bench.engine.cancel(second.id).await.unwrap(), canceled, "canceling again");
     desk.publish().await;
     assert_eq!(bench.desk().await.run.id, third.id);

@@ -1,7 +1,9 @@
 //! The engine, driven step by step by a trainer that does only what the test says.
 
 mod endings;
+mod lineage;
 mod listening;
 mod real;
+mod report;
 mod restarts;
 mod script;

@@ -144,7 +144,7 @@ impl Bench {
         let heard = Heard(self.engine.subscribe(run));
         // subscribed first: an ending after this look is heard
         if !self.engine.store.run(run).await.unwrap().status.is_terminal() {
-            heard.to_the_end().await;
+            heard.into_events().await;
         }
         self.engine.store.run(run).await.unwrap()
     }
@@ -175,7 +175,7 @@ impl Heard {
     }
 
     /// Every event until the channel closes.
-    pub(super) async fn to_the_end(mut self) -> Vec<Event> {
+    pub(super) async fn into_events(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while let Some(event) = self.next_event().await {
             events.push(event);
