@@ -1,10 +1,9 @@
 //! The report of an unlearning run: what was measured, what follows from it, and who and when.
 
 use super::lineage::ACHIEVED;
-use super::unlearn::method_name;
 use crate::artifacts;
 use crate::domain::{Bound, ForgetSet, Run, Unlearn};
-use crate::unlearn::{Method, Report, Unlearned, Verdict};
+use crate::unlearn::{Claim, Method, Report, Unlearned, Verdict};
 use serde_json::{Value, json};
 
 /// Seconds of the steps. `verify` leaves out what it spent retraining; `retrain` is the mean of one retraining.
@@ -62,11 +61,12 @@ impl Checked {
 impl Judged {
     /// A result the guard had to stop moves and revokes nothing. Otherwise stated bounds decide about the
     /// alias (without any, a verdict of `fail` keeps it), and the parent, whose weights would be gone for
-    /// good, only goes when they hold and the verdict is not `fail`.
+    /// good, only goes when they hold and the verdict is not `fail`. The verdict does not count against an
+    /// exact method, whose claim rests on how it was done.
     pub(super) fn of(order: &Unlearn, outcome: &Unlearned, measured: &Report) -> Self {
         let bounds = check(order, measured);
         let broken: Vec<String> = bounds.iter().filter(|b| !b.holds()).map(Checked::sentence).collect();
-        let failed = measured.verdict == Verdict::Fail;
+        let failed = is_refuted(order, measured);
         let obstacle = match &outcome.stopped {
             Some(stopped) => Some(format!("the guard stopped the method: {}", stopped.reason)),
             None if !broken.is_empty() => Some(broken.join("; ")),
@@ -91,6 +91,11 @@ impl Judged {
     pub(super) fn revokes(&self) -> bool {
         self.revokes
     }
+}
+
+/// Whether the measures contradict that the rows are forgotten.
+fn is_refuted(order: &Unlearn, measured: &Report) -> bool {
+    measured.verdict == Verdict::Fail && order.method.claim() == Claim::Empirical
 }
 
 fn check(order: &Unlearn, measured: &Report) -> Vec<Checked> {
@@ -129,10 +134,10 @@ pub(super) fn report(told: &Told<'_>, outcome: &Unlearned, measured: &Report, ju
         "run": told.run.id,
         "parent": order.parent,
         "forget": forget(&order.forget, told.forget.len(), told.digest),
-        "method": method_name(&order.method),
+        "method": order.method.name(),
         "hyperparameters": hyperparameters(&order.method),
         "verify": order.verify,
-        "claim": claim(&order.method, outcome),
+        "claim": order.method.claim(),
         "verdict": measured.verdict,
         "reason": measured.reason,
         "shortcomings": measured.shortcomings,
@@ -151,10 +156,10 @@ pub(super) fn report(told: &Told<'_>, outcome: &Unlearned, measured: &Report, ju
 /// What a list of versions shows of the child.
 pub(super) fn metrics(order: &Unlearn, outcome: &Unlearned, measured: &Report) -> Value {
     let mut metrics = json!({
-        "claim": claim(&order.method, outcome),
+        "claim": order.method.claim(),
         "verdict": measured.verdict,
         "rolled_back": outcome.stopped.as_ref().is_some_and(|stopped| stopped.rolled_back),
-        ACHIEVED: outcome.stopped.is_none() && measured.verdict != Verdict::Fail,
+        ACHIEVED: outcome.stopped.is_none() && !is_refuted(order, measured),
     });
     for name in ["test_accuracy", "forget_accuracy", "retain_accuracy"] {
         if let Some(after) = measured.metrics.get(name).map(|m| m.after) {
@@ -164,15 +169,14 @@ pub(super) fn metrics(order: &Unlearn, outcome: &Unlearned, measured: &Report) -
     metrics
 }
 
-/// Only retraining without the rows is exact; everything else is what was measured, and no more.
-pub(super) fn claim(method: &Method, outcome: &Unlearned) -> &'static str {
-    match method {
-        Method::Retrain if outcome.stopped.is_none() => "exact",
-        Method::Retrain | Method::GradientAscent(_) | Method::ResetLast(_) => "empirical",
+pub(super) const fn claim_name(claim: Claim) -> &'static str {
+    match claim {
+        Claim::Exact => "exact",
+        Claim::Empirical => "empirical",
     }
 }
 
-pub(super) const fn name(verdict: Verdict) -> &'static str {
+pub(super) const fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",

@@ -113,7 +113,8 @@ impl Shared {
         Ok(run)
     }
 
-    /// Ends a run with what it made.
+    /// Ends a run with what it made. A revoked parent's weights are gone before anyone hears of it; should
+    /// the process die in between, the next start removes them.
     pub(super) async fn publish(
         &self,
         id: Uuid,
@@ -121,7 +122,11 @@ impl Shared {
         publish: Publish,
     ) -> Result<Publication, StoreError> {
         let _order = self.order.lock().await;
+        let revoked = publish.parent.filter(|_| publish.revoke_parent);
         let done = self.store.publish(id, fence, publish).await?;
+        if let Some(Err(error)) = revoked.map(|parent| self.artifacts.remove(parent)) {
+            tracing::error!(%error, "cannot remove the weights of a revoked version; the next start does");
+        }
         self.working().remove(&id);
         self.hub.tell(done.events.clone());
         Ok(done)

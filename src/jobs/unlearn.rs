@@ -10,7 +10,7 @@ use crate::data::{Dataset, resolve_forget_set};
 use crate::domain::{ModelName, ModelRef, Run, Unlearn, Verify, Version};
 use crate::nn::{BatchReport, kernel_family};
 use crate::store::StoreError;
-use crate::unlearn::{self, Method, Task, UnlearnEpoch, UnlearnError};
+use crate::unlearn::{self, Task, UnlearnEpoch, UnlearnError};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -40,7 +40,6 @@ pub(super) fn execute(
         seed: run.seed,
     };
 
-    go(journal.phase("unlearn", &format!("forgetting {} rows", forget.len())))?;
     let mut watch = Watch { journal, verifying: false, retrain: Stopwatch::default() };
     let started = Instant::now();
     let outcome = unlearn::unlearn(&order.method, &task, &mut watch)?;
@@ -48,7 +47,6 @@ pub(super) fn execute(
 
     watch.verifying = true;
     watch.journal.expect_nothing();
-    go(watch.journal.phase("verify", "measuring what is left of them"))?;
     let started = Instant::now();
     let retrained = matches!(order.verify, Verify::Standard);
     let measured = unlearn::verify(&task, &order.method, &outcome, retrained, &mut watch)?;
@@ -75,8 +73,8 @@ pub(super) fn execute(
             ("parent_digest".into(), parent.digest.clone()),
             ("method".into(), json!(order.method).to_string()),
             ("forget_digest".into(), forget_digest.clone()),
-            ("claim".into(), report::claim(&order.method, &outcome).into()),
-            ("verdict".into(), report::name(measured.verdict).into()),
+            ("claim".into(), report::claim_name(order.method.claim()).into()),
+            ("verdict".into(), report::verdict_name(measured.verdict).into()),
         ]),
     };
     let kept = workshop.keep(&child)?;
@@ -165,12 +163,12 @@ impl unlearn::Observer for Watch<'_, '_> {
             epochs: report.epochs,
             n_samples: report.n_samples,
             measures: vec![
-                ("test_loss", Some(report.test_loss)),
-                ("test_accuracy", Some(report.test_accuracy)),
-                ("forget_loss", Some(report.forget_loss)),
-                ("forget_accuracy", Some(report.forget_accuracy)),
-                ("retain_accuracy", Some(report.retain_accuracy)),
-                ("lr", Some(report.learning_rate)),
+                ("test_loss", finite(report.test_loss)),
+                ("test_accuracy", finite(report.test_accuracy)),
+                ("forget_loss", finite(report.forget_loss)),
+                ("forget_accuracy", finite(report.forget_accuracy)),
+                ("retain_accuracy", finite(report.retain_accuracy)),
+                ("lr", finite(report.learning_rate)),
             ],
             main: None,
         })
@@ -183,6 +181,11 @@ impl unlearn::Observer for Watch<'_, '_> {
         }
         self.journal.phase(phase, detail)
     }
+}
+
+/// An ascent may take a loss beyond all numbers: the guard deals with that, and the log shows none.
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
 }
 
 /// Time spent retraining.
@@ -205,14 +208,5 @@ impl Stopwatch {
 
     fn mean_s(&self) -> Option<f64> {
         (self.n > 0).then(|| self.total.as_secs_f64() / f64::from(self.n))
-    }
-}
-
-/// The name of a method, as requests write it.
-pub(super) const fn method_name(method: &Method) -> &'static str {
-    match method {
-        Method::Retrain => "retrain",
-        Method::GradientAscent(_) => "gradient_ascent",
-        Method::ResetLast(_) => "reset_last",
     }
 }

@@ -1,12 +1,16 @@
 //! The engine with the real trainer, on the embedded data.
 
-use super::super::{Engine, Limits};
+use super::super::{Engine, Limits, Notice};
 use crate::artifacts::{Artifacts, Model};
 use crate::data::{Catalogue, InputSpec};
-use crate::domain::{EventKind, ModelRef, Progress, Run, Status, Train, Work};
+use crate::domain::{
+    EventKind, ForgetSet, ModelRef, Only, Progress, Promote, Run, Status, Train, Unlearn, Verify, VersionRef,
+    Work,
+};
 use crate::nn::{Evaluator, Mlp, Recipe, Shape, Standard};
 use crate::store::Store;
-use crate::store::fixtures::{assert_consistent, train_run};
+use crate::store::fixtures::{assert_consistent, train_run, unlearn_run};
+use crate::unlearn::{GradientAscent, Method, Variant};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;
@@ -48,6 +52,36 @@ async fn end_of(engine: &Engine, run: Uuid) -> Run {
         let _ = heard.recv().await;
     }
     engine.store.run(run).await.unwrap()
+}
+
+/// A published network of the embedded digits.
+async fn digits(engine: &Engine) -> VersionRef {
+    let run = digits_run(engine, 2).await;
+    engine.submit(run.clone()).await.unwrap();
+    end_of(engine, run.id).await.version.unwrap()
+}
+
+async fn unlearn(engine: &Engine, order: Unlearn) -> Run {
+    let version = engine.store.version(&ModelRef::Id(order.parent.id), true).await.unwrap();
+    let run = Run {
+        id: Uuid::now_v7(),
+        dataset: version.dataset,
+        work: Work::Unlearn(order.clone()),
+        ..unlearn_run(order.parent)
+    };
+    engine.submit(run.clone()).await.unwrap();
+    end_of(engine, run.id).await
+}
+
+fn forgetting_class_3(parent: &VersionRef, method: Method) -> Unlearn {
+    Unlearn {
+        parent: parent.clone(),
+        forget: ForgetSet::Class(3),
+        method,
+        verify: Verify::Quick,
+        promote: None,
+        revoke_parent: false,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,5 +166,126 @@ async fn a_dataset_that_changed_or_is_unknown_fails_the_run_with_a_reason() {
         let ended = end_of(&engine, run.id).await;
         assert_eq!((ended.status, ended.error.unwrap().code.as_str()), (Status::Failed, code));
     }
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_class_is_forgotten_promoted_and_the_parent_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path()).await;
+    let parent = digits(&engine).await;
+    let order = Unlearn {
+        promote: Some(Promote { alias: "prod".into(), only_if: Only::default() }),
+        revoke_parent: true,
+        ..forgetting_class_3(&parent, Method::Retrain)
+    };
+    let ended = unlearn(&engine, order).await;
+    assert_eq!((ended.status, &ended.error), (Status::Succeeded, &None));
+    assert_consistent(&engine.store, ended.id).await;
+    let child = ended.version.unwrap();
+    assert_eq!((child.model.as_str(), child.version), ("digits", 2));
+    let prod = engine.store.version(&"digits@prod".parse().unwrap(), false).await.unwrap();
+    assert_eq!((prod.id, prod.parent), (child.id, Some(parent.id)));
+    assert!(engine.artifacts.read(parent.id).is_err(), "the parent's weights are gone");
+    let model = engine.artifacts.get(child.id, &child.digest).unwrap();
+    assert_eq!(
+        (model.lineage["parent"].as_str(), model.lineage["claim"].as_str()),
+        (parent.id.to_string().as_str(), "exact")
+    );
+
+    let report = engine.store.report(ended.id).await.unwrap().unwrap();
+    assert_eq!(report["child"]["id"], child.id.to_string());
+    assert_eq!(report["parent"]["id"], parent.id.to_string());
+    assert_eq!((&report["forget"]["class"], &report["claim"]), (&3.into(), &"exact".into()));
+    assert_eq!(report["metrics"]["forget_accuracy"]["after"], 0.0);
+    assert!(report["metrics"]["forget_accuracy"]["before"].as_f64().unwrap() > 0.5);
+    assert!(report["seconds"]["unlearn"].as_f64().unwrap() > 0.0);
+    assert_eq!(report["promote"]["moved"], true);
+
+    // the grandchild knows that class 3 is gone already
+    let again = unlearn(&engine, forgetting_class_3(&child, Method::Retrain)).await;
+    assert_eq!((again.status, again.error.unwrap().code.as_str()), (Status::Failed, "forget_set_invalid"));
+    // and the revoked parent makes no more children
+    let orphan = unlearn(&engine, forgetting_class_3(&parent, Method::Retrain)).await;
+    assert_eq!((orphan.status, orphan.error.unwrap().code.as_str()), (Status::Failed, "parent_revoked"));
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_ascent_ends_rolled_back_and_says_what_it_failed_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path()).await;
+    let parent = digits(&engine).await;
+    // a rate at which it breaks the network at once
+    let plain = GradientAscent {
+        variant: Variant::Plain,
+        epochs: 3,
+        learning_rate: 10.0,
+        ..GradientAscent::default()
+    };
+    let order = Unlearn {
+        promote: Some(Promote { alias: "prod".into(), only_if: Only::default() }),
+        revoke_parent: true,
+        ..forgetting_class_3(&parent, Method::GradientAscent(plain))
+    };
+    let ended = unlearn(&engine, order).await;
+    assert_eq!((ended.status, &ended.error), (Status::Succeeded, &None));
+    let report = engine.store.report(ended.id).await.unwrap().unwrap();
+    assert_eq!((&report["verdict"], &report["guard"]["rolled_back"]), (&"fail".into(), &true.into()));
+    assert!(!report["shortcomings"].as_array().unwrap().is_empty());
+    assert_eq!(
+        (&report["promote"]["moved"], &report["revoke_parent"]["revoked"]),
+        (&false.into(), &false.into())
+    );
+    assert_eq!(engine.store.aliases(&"digits".parse().unwrap()).await.unwrap(), []);
+    let child = ended.version.unwrap();
+    let version = engine.store.version(&ModelRef::Id(child.id), false).await.unwrap();
+    assert_eq!((&version.metrics["verdict"], &version.metrics["forgotten"]), (&"fail".into(), &false.into()));
+    assert!(engine.store.version(&ModelRef::Id(parent.id), false).await.is_ok());
+
+    // what was not forgotten may be asked for again
+    let order = Unlearn {
+        verify: Verify::Standard,
+        ..forgetting_class_3(&child, Method::GradientAscent(GradientAscent::default()))
+    };
+    let second = unlearn(&engine, order).await;
+    assert_eq!((second.status, &second.error), (Status::Succeeded, &None));
+    assert_consistent(&engine.store, second.id).await;
+    let report = engine.store.report(second.id).await.unwrap().unwrap();
+    assert!(report["metrics"]["forget_accuracy"]["retrain"].is_number(), "{report}");
+    assert!(report["seconds"]["retrain"].as_f64().unwrap() > 0.0);
+    let events = engine.store.events(second.id, 0, 99).await.unwrap();
+    let epoch = &events.iter().find(|event| event.kind == EventKind::Epoch).unwrap().data;
+    for key in ["forget_loss", "forget_accuracy", "retain_accuracy", "test_accuracy", "lr", "eta_s"] {
+        assert!(epoch[key].is_number(), "{key} in {epoch}");
+    }
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unlearning_is_canceled_while_it_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path()).await;
+    let parent = digits(&engine).await;
+    let order = Unlearn { verify: Verify::Standard, ..forgetting_class_3(&parent, Method::Retrain) };
+    let run = Run {
+        id: Uuid::now_v7(),
+        dataset: engine.store.version(&ModelRef::Id(parent.id), false).await.unwrap().dataset,
+        work: Work::Unlearn(order),
+        ..unlearn_run(parent.clone())
+    };
+    let mut heard = engine.subscribe(run.id);
+    engine.submit(run.clone()).await.unwrap();
+    loop {
+        if let Ok(Notice::Durable(event)) = heard.recv().await
+            && event.data["phase"] == "retrain"
+        {
+            break;
+        }
+    }
+    engine.cancel(run.id).await.unwrap();
+    assert_eq!(end_of(&engine, run.id).await.status, Status::Canceled);
+    assert_eq!(engine.store.versions(&"digits".parse().unwrap()).await.unwrap().len(), 1);
+    assert_consistent(&engine.store, run.id).await;
     engine.shutdown().await;
 }

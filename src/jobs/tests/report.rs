@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 fn measure(before: f64, after: f64) -> Measure {
-    Measure { before: Some(before), after: Some(after), ..Measure::default() }
+    Measure { before, after, ..Measure::default() }
 }
 
 fn measured(verdict: Verdict) -> Report {
@@ -119,11 +119,13 @@ fn the_report_has_the_published_shape() {
 }
 
 #[test]
-fn only_retraining_is_called_exact() {
+fn retraining_is_exact_and_forgets_whatever_the_measures_say() {
     let (_, mut order) = order(None, false);
     order.method = Method::Retrain;
-    let shown = |stopped| metrics(&order, &outcome(stopped), &measured(Verdict::Pass))["claim"].clone();
-    assert_eq!((shown(None), shown(Some("…"))), (json!("exact"), json!("empirical")));
+    let shown = metrics(&order, &outcome(None), &measured(Verdict::Fail));
+    assert_eq!((&shown["claim"], &shown["forgotten"]), (&json!("exact"), &json!(true)));
+    order.revoke_parent = true;
+    assert!(Judged::of(&order, &outcome(None), &measured(Verdict::Fail)).revokes());
 }
 
 #[test]
