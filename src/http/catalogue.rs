@@ -1,8 +1,9 @@
 //! Machine-readable catalogues: what can be asked for, with which numbers.
 
 use super::hyperparameters::ModeView;
-use super::methods::{MethodName, MethodView};
+use super::methods::MethodView;
 use crate::nn::Mode;
+use crate::unlearn::Method;
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,5 +31,5 @@ pub struct MethodsView {
 #[utoipa::path(get, path = "/unlearn/methods", tag = "catalogue",
     responses((status = 200, description = "All of them", body = MethodsView)))]
 pub async fn list_unlearn_methods() -> Json<MethodsView> {
-    Json(MethodsView { data: MethodName::ALL.into_iter().map(MethodView::of).collect() })
+    Json(MethodsView { data: Method::all().iter().map(MethodView::of).collect() })
 }

@@ -156,3 +156,56 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::Artifacts;
+    use crate::config::ByteSize;
+    use crate::data::Catalogue;
+    use crate::jobs::{Engine, Limits};
+    use crate::store::Store;
+    use axum::Router;
+    use axum::routing::get;
+    use serde_json::Value;
+    use std::time::Duration;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+    use tower_http::timeout::TimeoutLayer;
+
+    async fn ask(path: &str) -> (StatusCode, Value, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("lethe.sqlite")).await.unwrap();
+        let artifacts = Artifacts::new(dir.path().join("models")).unwrap();
+        let catalogue = Catalogue::new(None, dir.path().join("datasets"));
+        let engine = Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap();
+        let app = AppState::new(engine, ByteSize(1 << 30), CancellationToken::new());
+        let boom = || async { panic!("password=hunter2") as &str };
+        let router = Router::new()
+            .route("/boom", get(boom))
+            .route("/slow", get(std::future::pending::<&str>))
+            .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_millis(5)))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(axum::middleware::from_fn_with_state(app.clone(), frame));
+        let answer = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = answer.status();
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        app.engine.shutdown().await;
+        (status, serde_json::from_slice(&body).unwrap(), app.in_flight.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing() {
+        let (status, body, in_flight) = ask("/boom").await;
+        assert_eq!((status.as_u16(), &body["code"], in_flight), (500, &Value::from("internal"), 0));
+        assert!(!body.to_string().contains("hunter2"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_a_problem() {
+        let (status, body, in_flight) = ask("/slow").await;
+        assert_eq!((status.as_u16(), &body["code"], in_flight), (408, &Value::from("request_timeout"), 0));
+    }
+}

@@ -4,7 +4,7 @@
 //! are those of the `unlearn` types.
 
 use super::number::{Checker, Number, Real, Whole};
-use crate::unlearn::{GradientAscent, Method, ResetLast, Variant};
+use crate::unlearn::{About, Claim, GradientAscent, Method, ResetLast, Variant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -22,33 +22,20 @@ pub enum MethodName {
     ResetLast,
 }
 
-/// What a method's result can be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Claim {
-    /// The weights are those a training without the rows gives.
-    Exact,
-    /// How well it forgot is measured, not proven.
-    Empirical,
-}
-
 impl MethodName {
-    pub const ALL: [Self; 3] = [Self::GradientAscent, Self::ResetLast, Self::Retrain];
+    fn of(method: &Method) -> Self {
+        match method {
+            Method::Retrain => Self::Retrain,
+            Method::GradientAscent(_) => Self::GradientAscent,
+            Method::ResetLast(_) => Self::ResetLast,
+        }
+    }
 
-    pub const fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Retrain => "retrain",
             Self::GradientAscent => "gradient_ascent",
             Self::ResetLast => "reset_last",
-        }
-    }
-
-    /// The method with its own defaults.
-    pub fn default_method(self) -> Method {
-        match self {
-            Self::Retrain => Method::Retrain,
-            Self::GradientAscent => Method::GradientAscent(GradientAscent::default()),
-            Self::ResetLast => Method::ResetLast(ResetLast::default()),
         }
     }
 }
@@ -111,25 +98,39 @@ pub struct MethodRequest {
 pub fn resolve(name: MethodName, requested: Option<MethodRequest>, checker: &mut Checker) -> Method {
     let requested = requested.unwrap_or_default();
     refuse_foreign_fields(name, &requested, checker);
-    match name.default_method() {
-        Method::Retrain => Method::Retrain,
-        Method::GradientAscent(default) => Method::GradientAscent(GradientAscent {
-            variant: requested.variant.unwrap_or(default.variant),
-            epochs: epochs(&requested, default.epochs, checker),
-            batch_size: batch_size(&requested, default.batch_size, checker),
-            learning_rate: learning_rate(&requested, default.learning_rate, checker),
-            ascent_weight: checker.real(
-                "/hyperparameters/ascent_weight",
-                requested.ascent_weight,
-                ASCENT_WEIGHT,
-                default.ascent_weight,
-            ),
-        }),
-        Method::ResetLast(default) => Method::ResetLast(ResetLast {
-            epochs: epochs(&requested, default.epochs, checker),
-            batch_size: batch_size(&requested, default.batch_size, checker),
-            learning_rate: learning_rate(&requested, default.learning_rate, checker),
-        }),
+    match name {
+        MethodName::Retrain => Method::Retrain,
+        MethodName::GradientAscent => Method::GradientAscent(gradient_ascent(&requested, checker)),
+        MethodName::ResetLast => {
+            let default = ResetLast::default();
+            Method::ResetLast(ResetLast {
+                epochs: epochs(&requested, default.epochs, checker),
+                batch_size: batch_size(&requested, default.batch_size, checker),
+                learning_rate: learning_rate(&requested, default.learning_rate, checker),
+            })
+        }
+    }
+}
+
+/// Each variant has its own defaults.
+fn gradient_ascent(requested: &MethodRequest, checker: &mut Checker) -> GradientAscent {
+    let pointer = "/hyperparameters/ascent_weight";
+    let default = match requested.variant {
+        None => GradientAscent::default(),
+        Some(Variant::Bounded) => GradientAscent::BOUNDED,
+        Some(Variant::Plain) => {
+            if requested.ascent_weight.is_some() {
+                checker.fail(pointer, "weighs ascent against training, which `plain` does not do; remove it");
+            }
+            GradientAscent::PLAIN
+        }
+    };
+    GradientAscent {
+        variant: default.variant,
+        epochs: epochs(requested, default.epochs, checker),
+        batch_size: batch_size(requested, default.batch_size, checker),
+        learning_rate: learning_rate(requested, default.learning_rate, checker),
+        ascent_weight: checker.real(pointer, requested.ascent_weight, ASCENT_WEIGHT, default.ascent_weight),
     }
 }
 
@@ -179,9 +180,9 @@ pub fn present(method: &Method) -> (String, Map<String, Value>) {
 }
 
 /// JSON Schema of a method's `hyperparameters`, defaults included.
-pub fn schema(name: MethodName) -> Value {
-    let (_, defaults) = present(&name.default_method());
-    let properties: Map<String, Value> = fields_of(name)
+fn schema(method: &Method) -> Value {
+    let (_, defaults) = present(method);
+    let properties: Map<String, Value> = fields_of(MethodName::of(method))
         .map(|field| {
             let mut schema = (field.schema)();
             schema["description"] = json!(field.about);
@@ -195,11 +196,11 @@ pub fn schema(name: MethodName) -> Value {
 /// What the API description says about `hyperparameters`: one of the methods' schemas.
 impl utoipa::PartialSchema for MethodRequest {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        let schemas: Vec<Value> = MethodName::ALL
+        let schemas: Vec<Value> = Method::all()
             .iter()
-            .map(|&name| {
-                let mut schema = schema(name);
-                schema["title"] = json!(format!("hyperparameters of method {}", name.name()));
+            .map(|method| {
+                let mut schema = schema(method);
+                schema["title"] = json!(format!("hyperparameters of method {}", method.name()));
                 schema
             })
             .collect();
@@ -213,44 +214,25 @@ impl utoipa::ToSchema for MethodRequest {}
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MethodView {
     pub method: MethodName,
-    /// One sentence for people.
-    pub description: &'static str,
-    /// What its result can be called.
+    /// What its result may be called without looking at it.
     pub claim: Claim,
+    #[serde(flatten)]
+    pub about: About,
     /// JSON Schema of `hyperparameters`.
     pub hyperparameters: Value,
     /// What `hyperparameters` resolve to when absent.
     pub defaults: Map<String, Value>,
-    /// How its time grows, beside a full retraining.
-    pub cost: &'static str,
-    /// Where it comes from.
-    pub source: &'static str,
 }
 
 impl MethodView {
-    pub fn of(method: MethodName) -> Self {
-        let (description, claim, cost, source) = match method {
-            MethodName::Retrain => (
-                "Trains again by the parent's own recipe and seed, without the rows: the yardstick for all others.",
-                Claim::Exact,
-                "a full training",
-                "the definition of exact unlearning; Cao & Yang 2015",
-            ),
-            MethodName::GradientAscent => (
-                "Climbs the loss on the forget set. `bounded` also trains on retained rows and stops climbing where the rows look unseen; `plain` is what people try first, and collapses or only hides.",
-                Claim::Empirical,
-                "epochs × (forget + retained) rows",
-                "Golatkar et al. 2020; Kurmanji et al. 2023 (bounded forms)",
-            ),
-            MethodName::ResetLast => (
-                "Replaces the output layer and trains shortly on the retained rows.",
-                Claim::Empirical,
-                "epochs × retained rows",
-                "Goel et al. 2022 (catastrophically forgetting the last k layers)",
-            ),
-        };
-        let (_, defaults) = present(&method.default_method());
-        Self { method, description, claim, hyperparameters: schema(method), defaults, cost, source }
+    pub fn of(method: &Method) -> Self {
+        Self {
+            method: MethodName::of(method),
+            claim: method.claim(),
+            about: *method.about(),
+            hyperparameters: schema(method),
+            defaults: present(method).1,
+        }
     }
 }
 
@@ -269,9 +251,10 @@ mod tests {
 
     #[test]
     fn every_table_field_is_shown_and_has_a_default_within_its_own_bounds() {
-        for name in MethodName::ALL {
-            let (shown_name, shown) = present(&name.default_method());
-            assert_eq!(shown_name, name.name());
+        for method in Method::all() {
+            let (shown_name, shown) = present(&method);
+            let name = MethodName::of(&method);
+            assert_eq!((shown_name.as_str(), method.name()), (name.name(), name.name()));
             let mut keys: Vec<_> = shown.keys().map(String::as_str).collect();
             let mut expected: Vec<_> = fields_of(name).map(|field| field.name).collect();
             keys.sort_unstable();
@@ -294,5 +277,17 @@ mod tests {
     fn impossible_numbers_are_refused_all_at_once() {
         let body = json!({ "epochs": 0, "batch_size": 1.5, "learning_rate": 1e39, "ascent_weight": -1 });
         assert_eq!(pointers(MethodName::GradientAscent, body).len(), 4);
+    }
+
+    #[test]
+    fn each_variant_has_its_own_defaults() {
+        let ask = |body: Value| {
+            let requested = Some(serde_json::from_value(body).unwrap());
+            resolve(MethodName::GradientAscent, requested, &mut Checker::default())
+        };
+        assert_eq!(ask(json!({ "variant": "plain" })), Method::GradientAscent(GradientAscent::PLAIN));
+        assert_eq!(ask(json!({})), Method::GradientAscent(GradientAscent::BOUNDED));
+        let weighted_plain = json!({ "variant": "plain", "ascent_weight": 1 });
+        assert_eq!(pointers(MethodName::GradientAscent, weighted_plain), ["/hyperparameters/ascent_weight"]);
     }
 }

@@ -174,7 +174,7 @@ fn no_report(run: &Run) -> Problem {
     } else {
         format!("run `{}` is {}; its report follows when it has succeeded", run.id, run.status.name())
     };
-    Problem::new(Code::ReportNotFound, detail).with("status", run.status.name())
+    Problem::new(Code::ReportNotFound, detail).with("run_status", run.status.name())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

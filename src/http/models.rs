@@ -188,7 +188,7 @@ async fn replacement_of(
     replacement: Number,
 ) -> Result<Version, Problem> {
     let mut checker = Checker::default();
-    let number = checker.whole("/replacement", Some(replacement), VERSION_NUMBER, 1) as u32;
+    let number = checker.whole("/replacement", Some(replacement), VERSION_NUMBER, 0) as u32;
     if number == revoked {
         checker.fail("/replacement", "must be another version than the one being revoked");
     }

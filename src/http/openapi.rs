@@ -131,7 +131,7 @@ fn problem_schema() -> RefOr<Schema> {
     let schema = json!({
         "type": "object",
         "description": "RFC 9457 problem document. Some codes add members: `version_revoked` has `replacement`, \
-                        conflicts have the run's `status`.",
+                        conflicts have `run_status`.",
         "required": ["type", "title", "status", "detail", "instance", "code", "errors", "request_id"],
         "properties": {
             "type": { "type": "string", "description": "`urn:lethe:problem:` and the code" },

@@ -252,7 +252,7 @@ pub async fn delete_run(
         Err(StoreError::NotFound) => Err(Problem::run_not_found(id)),
         Err(StoreError::WrongState { actual }) => {
             let detail = format!("run `{id}` is {}; cancel it first, then delete it", actual.name());
-            Err(Problem::new(Code::RunNotTerminal, detail).with("status", actual.name()))
+            Err(Problem::new(Code::RunNotTerminal, detail).with("run_status", actual.name()))
         }
         Err(other) => Err(other.into()),
     }
@@ -277,7 +277,7 @@ pub async fn cancel_run(
         Ok(Cancelled::Underway(run)) => Ok(answer(StatusCode::ACCEPTED, &run)),
         Ok(Cancelled::TooLate(run)) => {
             let detail = format!("run `{id}` has already {}; there is nothing to cancel", run.status.name());
-            Err(Problem::new(Code::RunTerminal, detail).with("status", run.status.name()))
+            Err(Problem::new(Code::RunTerminal, detail).with("run_status", run.status.name()))
         }
         Err(StoreError::NotFound) => Err(Problem::run_not_found(id)),
         Err(other) => Err(other.into()),

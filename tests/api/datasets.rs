@@ -1,0 +1,94 @@
+//! Datasets, their rows, and the catalogues of modes and methods.
+
+use crate::support::TestApp;
+use serde_json::json;
+
+#[tokio::test]
+async fn datasets_are_listed_with_what_is_here_and_what_is_not() {
+    let app = TestApp::start().await;
+    let list = app.get("/datasets").await.json();
+    let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|entry| entry["name"].clone()).collect();
+    assert_eq!(names, ["digits", "mnist"]);
+    assert_eq!(list["data"][0]["source"], "embedded");
+    assert_eq!(list["data"][1]["source"], json!(null));
+    assert_eq!(list["data"][1]["n_train"], 60_000);
+    app.get("/datasets/mnist/rows/0").await.problem(409, "dataset_not_local");
+}
+
+#[tokio::test]
+async fn a_dataset_counts_its_rows_by_class() {
+    let app = TestApp::start().await;
+    let digits = app.get("/datasets/digits").await.json();
+    let sum: u64 =
+        digits["train_rows_by_class"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(sum, digits["n_train"].as_u64().unwrap());
+    assert_eq!(digits["input"], json!({ "kind": "image", "height": 28, "width": 28 }));
+    let mnist = app.get("/datasets/mnist").await.json();
+    assert!(mnist["train_rows_by_class"].is_null());
+    app.get("/datasets/imagenet").await.problem(404, "dataset_not_found");
+    app.get("/datasets/..%2f..%2fetc").await.problem(404, "dataset_not_found");
+}
+
+#[tokio::test]
+async fn a_row_is_numbers_or_a_picture() {
+    let app = TestApp::start().await;
+    let row = app.get("/datasets/digits/rows/7").await.json();
+    assert_eq!(row["features"].as_array().unwrap().len(), 784);
+    assert_eq!((&row["row"], &row["split"]), (&json!(7), &json!("train")));
+    assert!(row["subject"].is_number());
+    let png = app.get_as("/datasets/digits/rows/7?split=test", "image/png").await;
+    assert_eq!(png.header("content-type"), "image/png");
+    assert!(png.body.starts_with(b"\x89PNG"));
+    let test = app.get("/datasets/digits/rows/7?split=test").await.json();
+    assert_ne!(test["features"], row["features"]);
+
+    app.get("/datasets/digits/rows/1000000").await.problem(404, "row_not_found");
+    app.get("/datasets/nope/rows/1").await.problem(404, "dataset_not_found");
+    app.get("/datasets/digits/rows/-1").await.problem(400, "invalid_parameter");
+    app.get("/datasets/digits/rows/99999999999").await.problem(400, "invalid_parameter");
+    app.get("/datasets/digits/rows/1?split=both").await.problem(400, "invalid_parameter");
+    app.get_as("/datasets/digits/rows/1", "image/webp").await.problem(406, "not_acceptable");
+}
+
+#[tokio::test]
+async fn modes_describe_themselves_and_their_defaults_are_accepted() {
+    let app = TestApp::start().await;
+    let modes = app.get("/modes").await.json();
+    let names: Vec<_> = modes["data"].as_array().unwrap().iter().map(|mode| mode["mode"].clone()).collect();
+    assert_eq!(names, ["nn", "debug", "standard"]);
+    for mode in modes["data"].as_array().unwrap() {
+        let schema = &mode["hyperparameters"]["properties"];
+        for (name, default) in mode["defaults"].as_object().unwrap() {
+            assert_eq!(&schema[name]["default"], default, "{name}");
+            assert!(!schema[name]["description"].as_str().unwrap().is_empty(), "{name}");
+        }
+        // an impossible model keeps it from starting: everything else must be fine
+        let mut order = json!({ "mode": mode["mode"], "dataset": "digits", "model": "%",
+                                "hyperparameters": mode["defaults"], "seed": mode["seed"]["default"] });
+        if mode["faults"].is_object() {
+            order["faults"] = mode["faults"].clone();
+        }
+        app.post("/runs", &order).await.pointers(&["/model"]);
+    }
+    assert_eq!(modes["data"][0]["faults"]["misaligned_labels"], true);
+    assert!(modes["data"][2]["faults"].is_null());
+    app.post("/modes", &json!({})).await.problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn unlearning_methods_describe_themselves() {
+    let app = TestApp::start().await;
+    let methods = app.get("/unlearn/methods").await.json();
+    let methods = methods["data"].as_array().unwrap();
+    let names: Vec<_> = methods.iter().map(|method| method["method"].as_str().unwrap()).collect();
+    assert_eq!(names, ["retrain", "gradient_ascent", "reset_last"]);
+    assert_eq!(methods[0]["hyperparameters"]["properties"], json!({}));
+    assert_eq!(methods[1]["defaults"]["variant"], "bounded");
+    assert_eq!((&methods[0]["claim"], &methods[1]["claim"]), (&json!("exact"), &json!("empirical")));
+    for method in methods {
+        for member in ["summary", "equation", "guarantee", "cost", "known_failure", "source"] {
+            assert!(!method[member].as_str().unwrap().is_empty(), "{member} of {method}");
+        }
+    }
+    app.post("/unlearn/methods", &json!({})).await.problem(405, "method_not_allowed");
+}

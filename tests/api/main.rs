@@ -1,0 +1,17 @@
+//! The HTTP interface from outside, one file an area. Most tests ask the router directly; those about
+//! sockets, signals and processes start a real server on a free port.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+mod datasets;
+mod errors;
+mod events;
+mod models;
+mod openapi;
+mod predict;
+mod process;
+mod runs;
+mod shutdown;
+mod unlearn;

@@ -1,0 +1,164 @@
+//! Making a version forget, from outside.
+
+use crate::support::TestApp;
+use serde_json::{Value, json};
+
+fn order(model: &str) -> Value {
+    json!({ "model": model, "forget": { "class": 3 }, "method": "gradient_ascent" })
+}
+
+#[tokio::test]
+async fn bad_orders_are_pointed_at_and_nothing_starts() {
+    let app = TestApp::start().await;
+    app.train("digits", 1).await;
+    let with = |change: Value| {
+        let mut body = order("digits");
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body
+    };
+    for (change, pointer) in [
+        (json!({ "forget": {} }), "/forget"),
+        (json!({ "forget": { "class": 3, "rows": [1] } }), "/forget"),
+        (json!({ "forget": { "class": 10 } }), "/forget/class"),
+        (json!({ "forget": { "class": -1 } }), "/forget/class"),
+        (json!({ "forget": { "rows": [] } }), "/forget/rows"),
+        (json!({ "forget": { "rows": [1_000_000] } }), "/forget/rows"),
+        (json!({ "forget": { "rows": [1e39] } }), "/forget/rows/0"),
+        (json!({ "forget": { "subjects": [999_999] } }), "/forget/subjects"),
+        (json!({ "forget": { "sample": { "fraction": 1, "seed": 1 } } }), "/forget/sample/fraction"),
+        (json!({ "forget": { "sample": { "fraction": 0.1 } } }), "/forget/sample/seed"),
+        (json!({ "forget": { "features": [[0]] } }), "/forget/features"),
+        (json!({ "method": "hypnosis" }), "/method"),
+        (json!({ "method": "retrain", "hyperparameters": { "epochs": 1 } }), "/hyperparameters/epochs"),
+        (json!({ "hyperparameters": { "epochs": 0 } }), "/hyperparameters/epochs"),
+        (json!({ "hyperparameters": { "learning_rate": 1e39 } }), "/hyperparameters/learning_rate"),
+        (json!({ "hyperparameters": { "batch_size": 50_000 } }), "/hyperparameters/batch_size"),
+        (json!({ "hyperparameters": { "variant": "wild" } }), "/hyperparameters/variant"),
+        (json!({ "verify": "maybe" }), "/verify"),
+        (json!({ "seed": -1 }), "/seed"),
+        (json!({ "promote": { "alias": "a b" } }), "/promote/alias"),
+        (
+            json!({ "promote": { "alias": "prod", "only_if": { "forget_accuracy": { "lte": 2 } } } }),
+            "/promote/only_if/forget_accuracy/lte",
+        ),
+        (
+            json!({ "promote": { "alias": "prod", "only_if": { "speed": { "lte": 1 } } } }),
+            "/promote/only_if/speed",
+        ),
+        (json!({ "evaluate": true }), "/evaluate"),
+    ] {
+        let answer = app.post("/unlearn", &with(change.clone())).await;
+        assert_eq!(answer.status, 422, "{change}: {}", answer.text());
+        answer.pointers(&[pointer]);
+    }
+    let several = json!({ "forget": { "class": 10 }, "seed": 1.5, "deadline_s": 0,
+                          "hyperparameters": { "epochs": 0, "ascent_weight": -1 } });
+    app.post("/unlearn", &with(several)).await.pointers(&[
+        "/seed",
+        "/hyperparameters/epochs",
+        "/hyperparameters/ascent_weight",
+        "/forget/class",
+        "/deadline_s",
+    ]);
+    app.post("/unlearn", &order("nobody")).await.problem(404, "model_not_found");
+    app.post("/unlearn", &json!({ "model": "digits" })).await.pointers(&["/forget"]);
+    assert_eq!(app.get("/runs?kind=unlearn").await.json()["data"], json!([]));
+}
+
+#[tokio::test]
+async fn rows_held_out_were_never_trained_on_and_cannot_be_forgotten() {
+    let app = TestApp::start().await;
+    app.train("digits", 1).await;
+    // some of the first hundred rows are in the holdout of one in twenty
+    let mut n_refused = 0;
+    for row in 0..100 {
+        // an impossible seed keeps it from starting
+        let body = json!({ "model": "digits", "forget": { "rows": [row] }, "method": "retrain", "seed": -1 });
+        let problem = app.post("/unlearn", &body).await.problem(422, "invalid_request");
+        let errors = problem["errors"].as_array().unwrap();
+        n_refused += u32::from(errors.iter().any(|error| error["pointer"] == "/forget/rows"));
+    }
+    assert!((1..20).contains(&n_refused), "{n_refused}");
+}
+
+#[tokio::test]
+async fn a_version_forgets_a_class_and_reports_by_how_much() {
+    let app = TestApp::start().await;
+    app.train("digits", 3).await;
+    app.put("/models/digits/aliases/prod", &json!({ "version": 1 })).await.json();
+    let order = json!({
+        "model": "digits@prod", "forget": { "class": 3 }, "method": "gradient_ascent", "seed": 5,
+        "promote": { "alias": "prod", "only_if": { "forget_accuracy": { "lte": 1 } } }, "tags": { "ticket": "7" },
+    });
+    let run = app.finish("/unlearn", &order).await;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    assert_eq!((&run["kind"], &run["method"]), (&json!("unlearn"), &json!("gradient_ascent")));
+    assert_eq!(run["parent"]["version"], 1);
+    assert_eq!(run["forget"], json!({ "class": 3 }));
+    assert_eq!(run["hyperparameters"]["variant"], "bounded");
+    assert_eq!(run["version"]["version"], 2);
+    assert_eq!(run["links"]["report"], format!("/runs/{}/report", run["id"].as_str().unwrap()));
+
+    let report = app.get(run["links"]["report"].as_str().unwrap()).await.json();
+    assert_eq!((&report["run"], &report["claim"]), (&run["id"], &json!("empirical")));
+    assert_eq!(report["parent"]["version"], 1);
+    assert_eq!(report["child"]["version"], 2);
+    let measure = &report["metrics"]["forget_accuracy"];
+    let (before, after) = (measure["before"].as_f64().unwrap(), measure["after"].as_f64().unwrap());
+    assert!(before > 0.5 && after < 0.1, "{measure}");
+
+    let events = app.log(run["id"].as_str().unwrap()).await;
+    let epoch = events.iter().find(|event| event["event"] == "epoch").unwrap();
+    for measure in ["forget_loss", "forget_accuracy", "retain_accuracy", "test_accuracy"] {
+        assert!(epoch["data"][measure].is_number(), "{measure} in {epoch}");
+    }
+    let child = app.get("/models/digits/versions/2").await.json();
+    assert_eq!(child["lineage"][0]["version"], 1);
+    // the alias has moved, the parent stays
+    assert_eq!(app.get("/models/digits").await.json()["aliases"][0]["version"], 2);
+    assert_eq!(app.get("/models/digits:1/download").await.status, 200);
+    // what is forgotten is no longer there to be forgotten
+    let again = json!({ "model": "digits:2", "forget": { "class": 3 }, "method": "retrain" });
+    app.post("/unlearn", &again).await.pointers(&["/forget/class"]);
+}
+
+#[tokio::test]
+async fn every_way_to_name_a_forget_set_and_every_method_is_accepted() {
+    let app = TestApp::start().await;
+    app.train("digits", 1).await;
+    let subject = app.get("/datasets/digits/rows/0").await.json()["subject"].clone();
+    for (forget, shown, method) in [
+        (json!({ "subjects": [subject] }), json!({ "subjects": 1 }), "retrain"),
+        (
+            json!({ "sample": { "fraction": 0.01, "seed": 3 } }),
+            json!({ "sample": { "fraction": 0.01, "seed": 3 } }),
+            "reset_last",
+        ),
+        (json!({ "class": 0 }), json!({ "class": 0 }), "gradient_ascent"),
+    ] {
+        let order = json!({ "model": "digits:1", "forget": forget, "method": method });
+        let run = app.finish("/unlearn", &order).await;
+        assert_eq!(run["status"], "succeeded", "{run}");
+        assert_eq!(run["forget"], shown);
+        let report = app.get(run["links"]["report"].as_str().unwrap()).await.json();
+        assert_eq!(report["method"], method);
+    }
+    let versions = app.get("/models/digits").await.json()["versions"].as_array().unwrap().len();
+    assert_eq!(versions, 4);
+}
+
+#[tokio::test]
+async fn a_revoked_parent_is_gone_once_its_child_is_published() {
+    let app = TestApp::start().await;
+    app.train("digits", 1).await;
+    // in memory before it is revoked
+    let raw = "application/octet-stream";
+    assert_eq!(app.post_as("/models/digits:1/predict", raw, vec![0; 784]).await.status, 200);
+    let order =
+        json!({ "model": "digits", "forget": { "class": 7 }, "method": "reset_last", "revoke_parent": true });
+    let run = app.finish("/unlearn", &order).await;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    let gone = app.post_as("/models/digits:1/predict", raw, vec![0; 784]).await;
+    assert_eq!(gone.problem(410, "version_revoked")["replacement"]["version"], 2);
+    assert_eq!(app.post_as("/models/digits/predict", raw, vec![0; 784]).await.status, 200);
+}
