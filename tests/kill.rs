@@ -1,5 +1,7 @@
 //! A server killed without warning loses nothing it acknowledged, and ends its work as if nothing had happened.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;

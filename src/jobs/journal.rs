@@ -56,8 +56,13 @@ pub(super) struct Journal<'a> {
     started: Instant,
     /// Seconds from the run's first start to this attempt.
     earlier_s: f64,
+    /// When the work began whose end is foreseen: data are loaded by then.
+    begun: Instant,
     epoch_started: Instant,
+    /// The present epoch's mini-batches: when the first and the last ended, and how many there will be.
+    first_batch: Option<Instant>,
     last_batch: Instant,
+    batches: u64,
     last_whisper: Option<Instant>,
     halt: Option<Halt>,
 }
@@ -90,8 +95,11 @@ impl<'a> Journal<'a> {
             logged,
             started: now,
             earlier_s: if run.attempt > 1 { earlier.as_secs_f64() } else { 0.0 },
+            begun: now,
             epoch_started: now,
+            first_batch: None,
             last_batch: now,
+            batches: 0,
             last_whisper: None,
             halt: None,
         })
@@ -117,6 +125,8 @@ impl<'a> Journal<'a> {
     pub(super) fn batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
         let now = Instant::now();
         self.last_batch = now;
+        self.batches = report.batches;
+        self.first_batch.get_or_insert(now);
         if self.last_whisper.is_none_or(|last| now.duration_since(last) >= BATCH_INTERVAL) {
             self.last_whisper = Some(now);
             self.whisper(report);
@@ -150,7 +160,6 @@ impl<'a> Journal<'a> {
             self.halt = Some(Halt::Diverged { epoch: report.epoch });
             return ControlFlow::Break(());
         }
-        let train_s = self.last_batch.duration_since(self.epoch_started).as_secs_f64();
         let eta_s = self.expect(f64::from(report.epochs), f64::from(report.epoch));
         let mut data = Map::new();
         data.insert("epoch".into(), json!(report.epoch));
@@ -158,8 +167,7 @@ impl<'a> Journal<'a> {
         for (name, value) in &report.measures {
             data.insert((*name).into(), json!(value));
         }
-        let samples_per_s = (train_s > 0.0).then(|| (report.n_samples as f64 / train_s).round());
-        data.insert("samples_per_s".into(), json!(samples_per_s));
+        data.insert("samples_per_s".into(), json!(self.samples_per_s(report.n_samples)));
         data.insert("elapsed_s".into(), json!(to_ms(self.earlier_s + self.started.elapsed().as_secs_f64())));
         data.insert("eta_s".into(), json!(to_ms(eta_s)));
         let best =
@@ -170,17 +178,37 @@ impl<'a> Journal<'a> {
             ..RunChange::default()
         };
         let flow = self.append(NewEvent { kind: EventKind::Epoch, data: Value::Object(data) }, change);
-        self.epoch_started = Instant::now();
-        self.last_batch = self.epoch_started;
+        self.next_epoch();
         flow
+    }
+
+    /// Samples a second while training: what lies before an epoch's first mini-batch and behind its last,
+    /// such as measuring, is not counted.
+    fn samples_per_s(&self, n_samples: u64) -> Option<f64> {
+        let (from, part) = match self.first_batch {
+            Some(first) if self.last_batch > first => (first, 1.0 - 1.0 / self.batches.max(1) as f64),
+            _ => (self.epoch_started, 1.0),
+        };
+        let seconds = self.last_batch.duration_since(from).as_secs_f64();
+        (seconds > 0.0).then(|| (part * n_samples as f64 / seconds).round())
+    }
+
+    /// The work proper begins here: from here on its pace is measured.
+    pub(super) fn begin(&mut self) {
+        self.next_epoch();
+        self.begun = self.epoch_started;
+    }
+
+    fn next_epoch(&mut self) {
+        let now = Instant::now();
+        (self.epoch_started, self.last_batch, self.first_batch) = (now, now, None);
     }
 
     /// Records what begins now: a machine-readable word and a sentence.
     pub(super) fn phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()> {
         let data = json!({ "phase": phase, "detail": detail });
         let flow = self.append(NewEvent { kind: EventKind::Phase, data }, RunChange::default());
-        self.epoch_started = Instant::now();
-        self.last_batch = self.epoch_started;
+        self.begin();
         flow
     }
 
@@ -230,11 +258,8 @@ impl<'a> Journal<'a> {
 
     /// Seconds to go at this attempt's pace, kept as the expected end.
     fn expect(&self, all: f64, done: f64) -> f64 {
-        let eta_s = if done > 0.0 {
-            self.started.elapsed().as_secs_f64() / done * (all - done).max(0.0)
-        } else {
-            0.0
-        };
+        let eta_s =
+            if done > 0.0 { self.begun.elapsed().as_secs_f64() / done * (all - done).max(0.0) } else { 0.0 };
         let ms = (eta_s * 1e3).min(1e15) as i64;
         self.control
             .expect_finish(TimeDelta::try_milliseconds(ms).and_then(|d| Utc::now().checked_add_signed(d)));

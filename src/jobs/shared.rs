@@ -132,7 +132,7 @@ impl Shared {
         Ok(done)
     }
 
-    /// A worker could not even write the ending: whoever cancels the run next ends it.
+    /// A worker lets go of a run it does not end: if nobody else has it, the next cancel or start ends it.
     pub(super) async fn abandon(&self, id: Uuid) {
         let _order = self.order.lock().await;
         self.working().remove(&id);

@@ -23,6 +23,7 @@ pub(super) fn execute(
 ) -> Result<Product, Failure> {
     let dataset = open(workshop, &run.dataset, journal)?;
     let problem = Problem { train: dataset.train(), excluded: &[], test: dataset.test() };
+    journal.begin();
     let mut watch = Watch { journal, reports: Vec::new() };
     let trained = nn::train(&order.recipe, &problem, &mut watch)?;
     let reports = watch.reports;

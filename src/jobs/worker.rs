@@ -160,7 +160,7 @@ fn write(shared: &Shared, run: &Run, fence: Fence, mut ending: Ending) {
             StoreError::LostClaim | StoreError::NotFound | StoreError::WrongState { .. } => {
                 tracing::warn!(%error, "another attempt has taken over");
                 discard(shared, weights);
-                return;
+                return shared.runtime.block_on(shared.abandon(run.id));
             }
             StoreError::Revoked { .. } => {
                 discard(shared, weights);

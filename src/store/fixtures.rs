@@ -121,3 +121,17 @@ pub(crate) async fn assert_consistent(store: &Store, id: Uuid) {
     assert_eq!(run.version.is_some(), run.status == Status::Succeeded);
     assert_eq!(run.error.is_some(), run.status == Status::Failed);
 }
+
+/// From now on no event of this kind can be written, as if the disk were full.
+pub(crate) async fn break_events(store: &Store, kind: EventKind) {
+    let sql = format!(
+        "create trigger broken before insert on event when new.kind = '{}'
+         begin select raise(abort, 'disk full'); end",
+        kind.name()
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&store.write).await.unwrap();
+}
+
+pub(crate) async fn mend_events(store: &Store) {
+    sqlx::query("drop trigger broken").execute(&store.write).await.unwrap();
+}

@@ -3,7 +3,7 @@ use super::script::{Bench, Step};
 use crate::artifacts::ArtifactError;
 use crate::domain::{EventKind, Run, Status};
 use crate::store::StoreError;
-use crate::store::fixtures::{assert_consistent, product, train_run, unlearn_run};
+use crate::store::fixtures::{assert_consistent, break_events, mend_events, product, train_run, unlearn_run};
 use std::ops::ControlFlow;
 
 fn code(run: &Run) -> &str {
@@ -224,4 +224,51 @@ async fn revoking_a_version_removes_its_weights() {
     assert!(bench.engine.artifacts.read(version).is_ok());
     assert!(bench.engine.revoke(version, None).await.unwrap().revoked_at.is_some());
     assert!(matches!(bench.engine.artifacts.read(version), Err(ArtifactError::Missing(_))));
+}
+
+#[tokio::test]
+async fn a_run_no_thread_works_on_is_ended_by_its_cancel() {
+    let (_dir, mut bench) = Bench::new(1).await;
+    bench.submit(train_run("busy")).await;
+    let desk = bench.desk().await;
+    let run = train_run("m");
+    let store = bench.engine.store.clone();
+    store.insert_run(run.clone()).await.unwrap();
+    // claimed behind the engine's back
+    assert_eq!(store.claim().await.unwrap().unwrap().0.id, run.id);
+    let canceled = bench.engine.cancel(run.id).await.unwrap();
+    assert!(matches!(canceled, Cancelled::Done(run) if run.status == Status::Canceled));
+    assert_consistent(&store, run.id).await;
+    desk.publish().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_progress_cannot_be_written_fails() {
+    let (_dir, mut bench) = Bench::new(1).await;
+    let run = train_run("m");
+    bench.submit(run.clone()).await;
+    let mut desk = bench.desk().await;
+    break_events(&bench.engine.store, EventKind::Epoch).await;
+    desk.stops_after(Step::Epoch(1, 0.5)).await;
+    let ended = bench.end_of(run.id).await;
+    assert_eq!((ended.status, code(&ended), ended.progress.epoch), (Status::Failed, "storage_failed", 0));
+    assert_consistent(&bench.engine.store, run.id).await;
+}
+
+#[tokio::test]
+async fn an_ending_that_cannot_be_written_leaves_nothing_behind_and_is_tried_again() {
+    let (_dir, mut bench) = Bench::new(1).await;
+    let run = train_run("m");
+    let mut heard = bench.submit(run.clone()).await;
+    let mut desk = bench.desk().await;
+    let store = bench.engine.store.clone();
+    break_events(&store, EventKind::Done).await;
+    assert_eq!(desk.step(Step::Publish(product())).await, None);
+    // the last statement of the transaction fails: the ones before it are undone
+    assert_eq!(store.run(run.id).await.unwrap().status, Status::Running);
+    assert!(store.versions(&"m".parse().unwrap()).await.unwrap().is_empty());
+    mend_events(&store).await;
+    heard.until(Status::Succeeded).await;
+    assert_eq!(store.versions(&"m".parse().unwrap()).await.unwrap().len(), 1);
+    assert_consistent(&store, run.id).await;
 }
