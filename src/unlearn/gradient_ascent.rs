@@ -53,8 +53,8 @@ fn bounded(
     let task = context.task;
     let mut mlp = task.parent.clone();
     let bound = match task.class {
-        Some(_) => (task.train.n_classes() as f64).ln(),
-        None => context.matched_held_out_loss(&mlp).unwrap_or_else(|| (task.train.n_classes() as f64).ln()),
+        Some(_) => guessing_loss(task.train.n_classes()),
+        None => rows_target(context),
     } as f32;
     let n_forget = (numbers.batch_size / FORGET_SHARE).max(1);
     let mut retain = Rows::new(&context.retain, numbers.batch_size, task.seed);
@@ -106,9 +106,7 @@ fn plain(
     let mut mlp = task.parent.clone();
     let target = match task.class {
         Some(_) => Target::Accuracy(FORGOTTEN_CLASS_ACCURACY),
-        None => Target::Loss(
-            context.matched_held_out_loss(&mlp).unwrap_or_else(|| (task.train.n_classes() as f64).ln()),
-        ),
+        None => Target::Loss(rows_target(context)),
     };
     let mut forget = Rows::new(task.forget, numbers.batch_size, task.seed);
     let mut batch = Batch::new(mlp.shape(), numbers.batch_size);
@@ -148,4 +146,15 @@ fn plain(
         }
     }
     Ok(guard.finish(context, mlp))
+}
+
+/// Loss of a network that guesses evenly: `ln C`.
+fn guessing_loss(n_classes: usize) -> f64 {
+    libm::log(n_classes as f64)
+}
+
+/// The loss single rows should end at: that of held-out rows like them, or guessing where there are none.
+fn rows_target(context: &mut Context<'_>) -> f64 {
+    let task = context.task;
+    context.matched_held_out_loss(task.parent).unwrap_or_else(|| guessing_loss(task.train.n_classes()))
 }

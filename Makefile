@@ -1,0 +1,30 @@
+# Everything the project can do to itself. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help test check deny openapi figures curves bench demo docker-check
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+test: ## install what the tests need, then run all of them
+	@command -v cargo >/dev/null || { echo "Rust is needed: https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
+	cargo test --locked
+
+check: ## formatting, lints, documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+deny: ## licences, sources and bans of the dependencies (installs cargo-deny)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --offline --locked check bans licenses sources
+
+openapi: ## write openapi.yaml from the code
+	cargo run --locked --release --quiet -- openapi > openapi.yaml
+
+demo: ## the whole story in the terminal
+	cargo run --locked --release -- demo
+
+docker-check: ## the release binary under a container's conditions, without an engine (needs root)
+	cargo build --locked --release
+	docker/check.sh target/release/lethe

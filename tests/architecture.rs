@@ -1,0 +1,189 @@
+//! The arrows of ARCHITECTURE.md, and the other invariants that can be read off the source.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a folder or file of `src/`, with its text.
+fn sources(place: &str) -> Vec<(PathBuf, String)> {
+    let mut pending = vec![root().join("src").join(place)];
+    let mut found = Vec::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    assert!(!found.is_empty(), "nothing at src/{place}");
+    found
+}
+
+/// Lines of code that name one of `words`: comments and documentation do not count.
+fn mentions(text: &str, words: &[&str]) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.filter(|line| words.iter().any(|word| line.contains(word))).map(str::to_owned).collect()
+}
+
+fn assert_never_mentions(place: &str, words: &[&str]) {
+    for (path, text) in sources(place) {
+        let found = mentions(&text, words);
+        assert!(found.is_empty(), "{} must not know {words:?}: {found:?}", path.display());
+    }
+}
+
+#[test]
+fn the_training_core_knows_no_io_no_clock_and_no_upper_layer() {
+    let upper = [
+        "crate::unlearn",
+        "crate::jobs",
+        "crate::http",
+        "crate::store",
+        "crate::data",
+        "crate::domain",
+        "crate::cli",
+    ];
+    let outside = [
+        "tokio",
+        "axum",
+        "sqlx",
+        "serde_json",
+        "reqwest",
+        "std::fs",
+        "std::io",
+        "std::net",
+        "std::time",
+        "tracing",
+    ];
+    assert_never_mentions("nn", &upper);
+    assert_never_mentions("nn", &outside);
+}
+
+#[test]
+fn unlearning_depends_on_the_training_core_alone() {
+    let upper = [
+        "crate::jobs",
+        "crate::http",
+        "crate::store",
+        "crate::data",
+        "crate::domain",
+        "crate::cli",
+        "crate::artifacts",
+    ];
+    let outside = [
+        "tokio",
+        "axum",
+        "sqlx",
+        "serde_json",
+        "reqwest",
+        "std::fs",
+        "std::io",
+        "std::net",
+        "std::time",
+        "tracing",
+    ];
+    assert_never_mentions("unlearn", &upper);
+    assert_never_mentions("unlearn", &outside);
+}
+
+#[test]
+fn nothing_below_http_knows_axum() {
+    for place in ["jobs", "store", "data", "domain", "artifacts", "chart", "inference.rs"] {
+        assert_never_mentions(place, &["axum", "crate::http", "crate::cli", "StatusCode"]);
+    }
+}
+
+#[test]
+fn the_store_knows_no_engine_and_the_nouns_know_no_verbs() {
+    assert_never_mentions("store", &["crate::jobs", "crate::nn::train", "crate::artifacts", "crate::data::"]);
+    assert_never_mentions("domain", &["crate::jobs", "crate::store", "crate::http", "sqlx", "tokio"]);
+}
+
+#[test]
+fn only_matmul_calls_the_matrix_library() {
+    for (path, text) in sources("") {
+        if !path.ends_with("nn/matmul.rs") {
+            let found = mentions(&text, &["matrixmultiply"]);
+            assert!(found.is_empty(), "{}: {found:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stays_in_the_two_kernel_files() {
+    for (path, text) in sources("") {
+        if !path.ends_with("nn/matmul.rs") && !path.ends_with("nn/simd.rs") {
+            let found = mentions(&text, &["unsafe ", "unsafe{", "expect(unsafe_code"]);
+            assert!(found.is_empty(), "{}: {found:?}", path.display());
+        }
+    }
+}
+
+/// The platform's `exp`, `ln`, `sin` … differ between C libraries; where bits matter `libm` is used.
+#[test]
+fn bits_never_depend_on_the_platforms_transcendental_functions() {
+    let methods =
+        [".exp()", ".ln()", ".log2()", ".sin()", ".cos()", ".powf(", ".tanh()", ".ln_1p()", ".exp_m1()"];
+    for place in ["nn", "unlearn", "data/digits"] {
+        for (path, text) in sources(place) {
+            let is_test = path.ends_with("twin.rs") || path.ends_with("tests.rs");
+            let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let found = mentions(shipped, &methods);
+            assert!(is_test || found.is_empty(), "{}: {found:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_dependency_says_why_it_is_there_or_is_named_by_the_product() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let dependencies =
+        manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[profile").next().unwrap();
+    let named = [
+        "axum",
+        "tokio",
+        "serde",
+        "serde_json",
+        "tower-http",
+        "uuid",
+        "tracing",
+        "tracing-subscriber",
+        "clap",
+    ];
+    for line in dependencies.lines() {
+        let Some((name, _)) = line.split_once(" = ") else { continue };
+        assert!(named.contains(&name) || line.contains(" # "), "say beside `{name}` what it is for");
+    }
+}
+
+#[test]
+fn architecture_names_only_tests_that_exist() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut code = String::new();
+    for (_, text) in sources("") {
+        code.push_str(&text);
+    }
+    let mut pending = vec![root().join("tests")];
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    let mut named = 0;
+    for line in page.lines().filter(|line| line.contains("Invariant")) {
+        let tests: Vec<&str> =
+            line.split('`').filter(|word| word.contains('_') && !word.contains("::")).collect();
+        assert!(!tests.is_empty(), "this invariant names no test: {line}");
+        for test in tests {
+            assert!(code.contains(&format!("fn {test}(")), "no test is called `{test}`");
+            named += 1;
+        }
+    }
+    assert!(named > 0, "ARCHITECTURE.md states no invariant");
+}
