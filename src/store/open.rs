@@ -65,3 +65,19 @@ async fn lock(database: &Path, patience: Duration) -> Result<File, StoreError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    /// Cargo does not notice a new file in the folder by itself: then this program lacks it.
+    #[test]
+    fn every_migration_is_compiled_in_and_they_are_numbered_without_gaps() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let n_files = names.filter(|name| name.to_string_lossy().ends_with(".sql")).count();
+        let numbers: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+        assert_eq!(numbers.len(), n_files, "touch src/store/open.rs and build again");
+        assert_eq!(numbers, (1..=n_files as i64).collect::<Vec<_>>());
+    }
+}
