@@ -1,5 +1,7 @@
 //! The arrows of ARCHITECTURE.md, and the other invariants that can be read off the source.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

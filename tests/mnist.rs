@@ -2,6 +2,8 @@
 //!
 //! Needs the files; says so loudly when they are not there.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use lethe::data::{Catalogue, Dataset};
 use lethe::nn::{
     BatchReport, EpochReport, Faults, Mlp, Observer, Problem, Recipe, Reference, Split, Standard, Trained,
@@ -19,8 +21,8 @@ fn mnist() -> Option<Arc<Dataset>> {
     if !folder.join("mnist").is_dir() {
         // not `eprintln!`: the test runner would keep that to itself
         let words =
-            format!("SKIPPED: no MNIST in {}; set LETHE_DATASETS_DIR to run this test", folder.display());
-        writeln!(std::io::stderr(), "{words}").unwrap();
+            format!("SKIPPED: no MNIST in {}; set LETHE_DATASETS_DIR to run this test\n", folder.display());
+        std::io::stderr().write_all(words.as_bytes()).unwrap();
         return None;
     }
     let cache = tempfile::tempdir().unwrap();
