@@ -5,6 +5,7 @@ use super::draw::percent;
 use super::error::CliError;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -28,8 +29,7 @@ impl Screen {
     /// A line that stays, above any bars.
     pub fn say(&self, text: &str) {
         match &self.bars {
-            // fails only with a broken terminal, which has nobody to tell
-            Some(bars) => bars.println(text).unwrap_or_default(),
+            Some(bars) => bars.suspend(|| eprintln!("{text}")),
             None => eprintln!("{text}"),
         }
     }
@@ -43,7 +43,7 @@ impl Screen {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Meter { name: name.to_owned(), bar }
+        Meter { name: name.to_owned(), bar, said: RefCell::default() }
     }
 }
 
@@ -52,6 +52,8 @@ impl Screen {
 struct Meter {
     name: String,
     bar: Option<ProgressBar>,
+    /// The last line printed where there is no bar: nothing is said twice.
+    said: RefCell<String>,
 }
 
 impl Meter {
@@ -72,21 +74,27 @@ impl Meter {
             bar.set_position((epoch as f64 * EPOCH_STEPS) as u64);
             bar.set_message(text);
         } else if epoch == 1 || epoch == epochs || epoch.is_multiple_of(epochs.div_ceil(LINES_A_RUN).max(1)) {
-            eprintln!("  {:<8} {text}", self.name);
+            self.print(&text);
         }
     }
 
     fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),
-            None => eprintln!("  {:<8} {text}", self.name),
+            None => self.print(text),
         }
     }
 
     fn end(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.finish_with_message(text.to_owned()),
-            None => eprintln!("  {:<8} {text}", self.name),
+            None => self.print(text),
+        }
+    }
+
+    fn print(&self, text: &str) {
+        if self.said.replace(text.to_owned()) != text {
+            eprintln!("  {:<8} {text}", self.name);
         }
     }
 }
@@ -152,7 +160,8 @@ pub async fn follow(client: &Client, id: &str, name: &str, screen: &Screen) -> R
 
 fn ending(run: &Value, last: Option<&Value>) -> String {
     match run["status"].as_str() {
-        Some("succeeded") => last.map_or_else(|| "done".to_owned(), epoch_line),
+        Some("succeeded") if run["kind"] == "train" => last.map_or_else(|| "done".to_owned(), epoch_line),
+        Some("succeeded") => "done".to_owned(),
         Some(status) => format!("{status} {}", run["error"]["message"].as_str().unwrap_or_default()),
         None => String::new(),
     }

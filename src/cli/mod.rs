@@ -89,8 +89,8 @@ async fn with_server(
 }
 
 fn block_on(config: &Config, work: impl Future<Output = Result<(), CliError>>) -> ExitCode {
-    // between progress bars only what matters is logged, unless more was asked for
-    serve::init_log(if config.log == "info" { "warn" } else { &config.log });
+    // what a command has to say it says itself, unless more was asked for
+    serve::init_log(if config.log == "info" { "error" } else { &config.log });
     let done =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::from).and_then(
             |runtime| {

@@ -4,21 +4,33 @@ use super::draw::{Color, Style, Table, percent};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// The measures people ask for first; the others follow by name.
-const FIRST: [(&str, &str); 8] = [
+/// The measures in the order people ask for them; unknown ones follow by name.
+const KNOWN: [(&str, &str); 12] = [
     ("forget_accuracy", "on the forgotten rows"),
     ("retain_accuracy", "on the rows it keeps"),
     ("test_accuracy", "on test images"),
-    ("forget_class_test_accuracy", "on the class's test images"),
-    ("relearn_accuracy", "comes back after an epoch"),
-    ("mia_auc", "membership attack (AUC)"),
-    ("mia_tpr", "membership attack (TPR)"),
+    ("test_class_accuracy", "on the class's test images"),
+    ("relearn_accuracy", "after relearning"),
+    ("dormant_accuracy", "dormant knowledge"),
+    ("mia_auc", "membership attack, AUC"),
+    ("mia_tpr_at_1pct_fpr", "membership attack, TPR"),
+    ("forget_loss", "loss on the forgotten rows"),
+    ("js_forget", "JS to retrain, forgotten"),
     ("kl_forget", "KL to retrain, forgotten"),
+    ("kl_test", "KL to retrain, test"),
 ];
 
+/// How much of a report is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Full,
+    /// What newcomers can read without a glossary: the accuracies.
+    Accuracies,
+}
+
 /// The whole report: a heading, the table, the verdict and what was not achieved.
-pub fn render(report: &Value, style: Style) -> String {
-    let mut text = format!("{}\n\n{}\n", heading(report, style), table(report, style));
+pub fn render(report: &Value, detail: Detail, style: Style) -> String {
+    let mut text = format!("{}\n\n{}\n", heading(report, style), table(report, detail, style));
     let verdict = report["verdict"].as_str().unwrap_or("inconclusive");
     let color = match verdict {
         "pass" => Color::Green,
@@ -28,8 +40,13 @@ pub fn render(report: &Value, style: Style) -> String {
     let painted = style.bold(&style.paint(color, verdict));
     let _ =
         writeln!(text, "  verdict: {painted}. {}", sentence(report["reason"].as_str().unwrap_or_default()));
-    for shortcoming in report["shortcomings"].as_array().into_iter().flatten() {
-        let _ = writeln!(text, "  - {}", sentence(shortcoming.as_str().unwrap_or_default()));
+    if detail == Detail::Full {
+        for shortcoming in report["shortcomings"].as_array().into_iter().flatten() {
+            let _ = writeln!(text, "  - {}", sentence(shortcoming.as_str().unwrap_or_default()));
+        }
+        for decision in decisions(report) {
+            let _ = writeln!(text, "  {decision}");
+        }
     }
     let seconds: Vec<String> = ["unlearn", "verify", "retrain"]
         .iter()
@@ -57,13 +74,37 @@ fn heading(report: &Value, style: Style) -> String {
     ))
 }
 
+/// What the guard, the alias and the revocation came to.
+fn decisions(report: &Value) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(reason) = report["guard"]["reason"].as_str() {
+        let rolled =
+            if report["guard"]["rolled_back"] == true { "; an earlier, safe state is kept" } else { "" };
+        said.push(format!("the guard stopped it: {}{rolled}", reason.trim_end_matches('.')));
+    }
+    let why = |value: &Value| value["why_not"].as_str().unwrap_or("no reason given").to_owned();
+    if let Some(alias) = report["promote"]["alias"].as_str() {
+        said.push(match report["promote"]["moved"].as_bool() {
+            Some(true) => format!("alias `{alias}` points at the result now"),
+            _ => format!("alias `{alias}` stays: {}", why(&report["promote"])),
+        });
+    }
+    match report["revoke_parent"]["revoked"].as_bool() {
+        Some(true) => said.push("the original is revoked; its weights are deleted".to_owned()),
+        Some(false) => said.push(format!("the original stays: {}", why(&report["revoke_parent"]))),
+        None => {}
+    }
+    said
+}
+
 /// The forget set in words.
 pub fn forgotten(forget: &Value) -> String {
     if let Some(class) = forget["class"].as_u64() {
         return format!("class {class}");
     }
     match &forget["subjects"] {
-        Value::Number(count) => return format!("the rows of {count} writer(s)"),
+        Value::Number(count) if count.as_u64() == Some(1) => return "one writer".to_owned(),
+        Value::Number(count) => return format!("{count} writers"),
         Value::Array(subjects) if subjects.len() == 1 => return format!("writer {}", subjects[0]),
         Value::Array(subjects) => return format!("{} writers", subjects.len()),
         _ => {}
@@ -75,7 +116,7 @@ pub fn forgotten(forget: &Value) -> String {
 }
 
 /// Before, after, and what models say that never saw the rows.
-pub fn table(report: &Value, style: Style) -> String {
+fn table(report: &Value, detail: Detail, style: Style) -> String {
     let empty = serde_json::Map::new();
     let metrics = report["metrics"].as_object().unwrap_or(&empty);
     let retrained = metrics.values().any(|measure| measure["retrain"].is_number());
@@ -84,11 +125,14 @@ pub fn table(report: &Value, style: Style) -> String {
     } else {
         Table::new(["", "before", "after"])
     };
-    let known = FIRST.iter().map(|(name, _)| *name);
+    let known = KNOWN.iter().map(|(name, _)| *name);
     let others =
-        metrics.keys().map(String::as_str).filter(|name| FIRST.iter().all(|(first, _)| first != name));
+        metrics.keys().map(String::as_str).filter(|name| KNOWN.iter().all(|(known, _)| known != name));
     for name in known.chain(others) {
         let Some(measure) = metrics.get(name) else { continue };
+        if detail == Detail::Accuracies && !name.ends_with("_accuracy") {
+            continue;
+        }
         let columns: &[&str] =
             if retrained { &["before", "after", "retrain", "floor"] } else { &["before", "after"] };
         let cells = columns.iter().map(|column| number(name, &measure[column]));
@@ -98,7 +142,7 @@ pub fn table(report: &Value, style: Style) -> String {
 }
 
 fn label(name: &str) -> String {
-    FIRST
+    KNOWN
         .iter()
         .find(|(known, _)| *known == name)
         .map_or_else(|| name.replace('_', " "), |(_, words)| (*words).to_owned())
@@ -116,7 +160,10 @@ fn number(name: &str, value: &Value) -> String {
 fn sentence(text: &str) -> String {
     let text = text.trim().trim_end_matches('.');
     let mut characters = text.chars();
+    // a measure's name stays as it is written elsewhere
+    let first_word = text.split([' ', ',']).next().unwrap_or_default();
     match characters.next() {
+        Some(_) if first_word.contains(['_', '`']) => format!("{text}."),
         Some(first) => format!("{}{}.", first.to_uppercase(), characters.as_str()),
         None => String::new(),
     }
@@ -132,9 +179,13 @@ mod tests {
             "parent": {"model": "digits", "version": 1}, "child": {"model": "digits", "version": 2},
             "forget": {"class": 3, "rows": 6131}, "method": "gradient_ascent", "claim": "empirical",
             "verdict": "pass", "reason": "every measure lies where retrained models lie",
-            "shortcomings": ["the second epoch was not needed"],
+            "shortcomings": ["kl_test is 0.0123"],
+            "guard": {"reason": "the retained rows fell too far.", "rolled_back": true},
+            "promote": {"alias": "prod", "moved": false, "why_not": "the guard stopped the method"},
+            "revoke_parent": {"revoked": true, "why_not": null},
             "seconds": {"unlearn": 0.214, "verify": 3.2, "retrain": null},
             "metrics": {
+                "new_measure": {"before": 1.0, "after": 0.5, "retrain": retrain, "floor": 0.0},
                 "kl_test": {"before": 0.31234, "after": 0.0123, "retrain": retrain, "floor": 0.01},
                 "test_accuracy": {"before": 0.98, "after": 0.979, "retrain": retrain, "floor": 0.001},
                 "forget_accuracy": {"before": 0.9987, "after": 0.0, "retrain": retrain, "floor": 0.0},
@@ -150,26 +201,40 @@ digits:1 forgot class 3 (6131 rows) by gradient_ascent, claim: empirical; the re
                            before     after   retrained    floor
   on the forgotten rows   99.87 %    0.00 %      0.00 %   0.00 %
   on test images          98.00 %   97.90 %      0.00 %   0.10 %
-  kl test                  0.3123    0.0123      0.0000   0.0100
+  KL to retrain, test      0.3123    0.0123      0.0000   0.0100
+  new measure              1.0000    0.5000      0.0000   0.0000
 
   verdict: pass. Every measure lies where retrained models lie.
-  - The second epoch was not needed.
+  - kl_test is 0.0123.
+  the guard stopped it: the retained rows fell too far; an earlier, safe state is kept
+  alias `prod` stays: the guard stopped the method
+  the original is revoked; its weights are deleted
   time: unlearn 0.21 s, verify 3.20 s
 ";
-        assert_eq!(render(&report(Some(0.0)), Style::PLAIN), expected);
+        assert_eq!(render(&report(Some(0.0)), Detail::Full, Style::PLAIN), expected);
     }
 
     #[test]
     fn without_retrained_models_there_are_no_such_columns() {
-        let text = render(&report(None), Style::PLAIN);
+        let text = render(&report(None), Detail::Full, Style::PLAIN);
         assert!(text.contains("before     after\n") && !text.contains("retrained  "), "{text}");
+    }
+
+    #[test]
+    fn newcomers_are_spared_what_needs_a_glossary() {
+        let text = render(&report(None), Detail::Accuracies, Style::PLAIN);
+        assert!(
+            text.contains("on test images") && !text.contains("KL") && !text.contains("kl_test"),
+            "{text}"
+        );
     }
 
     #[test]
     fn forget_sets_have_words() {
         for (forget, words) in [
             (json!({"subjects": [2120]}), "writer 2120"),
-            (json!({"subjects": 3}), "the rows of 3 writer(s)"),
+            (json!({"subjects": 3}), "3 writers"),
+            (json!({"subjects": 1}), "one writer"),
             (json!({"sample": {"fraction": 0.01, "seed": 1}}), "a sample of 1.00 %"),
             (json!({"rows": 17}), "rows"),
         ] {

@@ -4,7 +4,7 @@ use super::args::UnlearnArgs;
 use super::draw::Style;
 use super::error::CliError;
 use super::follow::{self, Screen};
-use super::report;
+use super::report::{self, Detail};
 use super::server::Server;
 use super::train::id_of;
 
@@ -29,7 +29,7 @@ pub async fn unlearn(args: &UnlearnArgs, server: &Server) -> Result<(), CliError
     if json {
         println!("{report}");
     } else {
-        print!("{}", report::render(&report, Style::of_stdout()));
+        print!("{}", report::render(&report, Detail::Full, Style::of_stdout()));
     }
     match report["verdict"].as_str() {
         Some("fail") => {

@@ -8,7 +8,7 @@ use super::draw::{Color, Panel, Style, panels, percent};
 use super::error::CliError;
 use super::follow::{self, Finished, Screen};
 use super::predict::{describe, grey_values, picture};
-use super::report;
+use super::report::{self, Detail};
 use super::server::{Port, Server};
 use super::train::id_of;
 use crate::config::Config;
@@ -107,7 +107,7 @@ impl Teller<'_> {
 
         self.chapter(3, &format!("Making debug forget every {CLASS}"));
         let class = self.forget(&learned, &json!({ "class": CLASS }), &format!("every {CLASS}")).await?;
-        println!("{}\n", words::wrap(&words::class(CLASS, &class.report), 0, WIDTH));
+        Self::explain(&words::class(CLASS, &class.report), &class.report);
 
         self.chapter(4, "Making debug forget one writer");
         let writer = self.forget_writer(&learned).await?;
@@ -119,6 +119,13 @@ impl Teller<'_> {
 
     fn chapter(&self, number: u32, title: &str) {
         println!("{}\n", self.style.bold(&format!("{number}. {title}")));
+    }
+
+    fn explain(what: &str, report: &Value) {
+        println!("{}\n", words::wrap(what, 0, WIDTH));
+        if let Some(failure) = words::failure(report) {
+            println!("{}\n", words::wrap(&failure, 0, WIDTH));
+        }
     }
 
     fn order(&self, mode: &str) -> Value {
@@ -190,7 +197,7 @@ impl Teller<'_> {
         let finished = follow::until_interrupted(&self.client, ids, &self.screen, watch).await?;
         follow::published(&finished.run)?;
         let report = self.client.get(&format!("/runs/{id}/report")).await?;
-        println!("\n{}", report::render(&report, self.style));
+        println!("\n{}", report::render(&report, Detail::Accuracies, self.style));
         Ok(Forgotten { what: what.to_owned(), report })
     }
 
@@ -203,7 +210,7 @@ impl Teller<'_> {
         };
         let what = format!("writer {writer}");
         let forgotten = self.forget(model, &json!({ "subjects": [writer] }), &what).await?;
-        println!("{}\n", words::wrap(&words::writer(writer, &forgotten.report), 0, WIDTH));
+        Self::explain(&words::writer(writer, &forgotten.report), &forgotten.report);
         Ok(Some(forgotten))
     }
 

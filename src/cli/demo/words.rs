@@ -89,6 +89,25 @@ pub fn writer(writer: u64, report: &Value) -> String {
     text
 }
 
+/// What a verdict of `fail` means, and the way out.
+pub fn failure(report: &Value) -> Option<String> {
+    let seconds = |part: &str| report["seconds"][part].as_f64();
+    if report["verdict"] != "fail" {
+        return None;
+    }
+    let mut text =
+        "The verdict is `fail`: by at least one measure the result can be told from a network that \
+                    never saw those rows."
+            .to_owned();
+    if let (Some(unlearn), Some(retrain)) = (seconds("unlearn"), seconds("retrain")) {
+        text.push_str(&format!(
+            " That is the price of {unlearn:.1} s instead of the {retrain:.1} s of retraining; where a claim must \
+             hold, `--method retrain` is exact."
+        ));
+    }
+    Some(text)
+}
+
 /// Breaks lines at blanks; all but the first are indented.
 pub fn wrap(text: &str, indent: usize, width: usize) -> String {
     let mut lines = vec![String::new()];
@@ -144,6 +163,18 @@ mod tests {
         let quick = class(3, &metrics(Value::Null));
         assert!(!quick.contains("never saw") && quick.ends_with("to 97.50 %."), "{quick}");
         assert!(writer(7, &metrics(json!(0.9))).contains("Writer 7 wrote 100"));
+    }
+
+    #[test]
+    fn a_failure_is_said_with_its_way_out() {
+        let report =
+            |verdict: &str| json!({"verdict": verdict, "seconds": {"unlearn": 1.5, "retrain": 12.0}});
+        let told = failure(&report("fail")).unwrap();
+        assert!(
+            told.contains("1.5 s instead of the 12.0 s") && told.contains("`--method retrain`"),
+            "{told}"
+        );
+        assert_eq!(failure(&report("pass")), None);
     }
 
     #[test]
