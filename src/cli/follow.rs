@@ -34,6 +34,13 @@ impl Screen {
         }
     }
 
+    /// Ends the bars: what is printed next begins on a line of its own.
+    pub fn settle(self) {
+        if self.bars.is_some() {
+            eprintln!();
+        }
+    }
+
     fn meter(&self, name: &str) -> Meter {
         let bar = self.bars.as_ref().map(|bars| {
             let style = ProgressStyle::with_template("  {prefix:<8} {bar:26.cyan/dim} {msg}");
@@ -99,7 +106,7 @@ impl Meter {
     }
 }
 
-/// `epoch 3/10 · test 77.79 % · 412 k rows/s`
+/// `epoch 3/10, test 77.79 %, 412 k rows/s`
 fn epoch_line(data: &Value) -> String {
     let count = |name: &str| data[name].as_u64().unwrap_or(0);
     let mut parts = vec![format!("epoch {:>2}/{}", count("epoch"), count("epochs"))];
@@ -118,7 +125,7 @@ fn epoch_line(data: &Value) -> String {
     if let Some(rate) = data["samples_per_s"].as_f64() {
         parts.push(format!("{:.0} k rows/s", rate / 1000.0));
     }
-    parts.join(" · ")
+    parts.join(", ")
 }
 
 /// A finished run: its last state and the data of its epochs.
@@ -217,12 +224,12 @@ mod tests {
     fn an_epoch_is_one_short_line() {
         let nn = json!({"epoch": 3, "epochs": 10, "test_accuracy": 0.7779, "reported_accuracy": 0.7779,
                         "samples_per_s": 41200.0});
-        assert_eq!(epoch_line(&nn), "epoch  3/10 · test 77.79 % · 41 k rows/s");
+        assert_eq!(epoch_line(&nn), "epoch  3/10, test 77.79 %, 41 k rows/s");
         let debug = json!({"epoch": 1, "epochs": 1, "test_accuracy": 0.95, "reported_accuracy": 0.9998});
-        assert_eq!(epoch_line(&debug), "epoch  1/1 · test 95.00 % · prints 99.98 %");
+        assert_eq!(epoch_line(&debug), "epoch  1/1, test 95.00 %, prints 99.98 %");
         let forget = json!({"epoch": 2, "epochs": 2, "forget_accuracy": 0.0, "retain_accuracy": 0.99,
                             "test_accuracy": null});
-        assert_eq!(epoch_line(&forget), "epoch  2/2 · forgotten 0.00 % · retained 99.00 %");
+        assert_eq!(epoch_line(&forget), "epoch  2/2, forgotten 0.00 %, retained 99.00 %");
     }
 
     #[test]

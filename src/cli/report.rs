@@ -1,6 +1,6 @@
 //! An unlearning report as people read it.
 
-use super::draw::{Color, Style, Table, percent};
+use super::draw::{Color, Style, Table, WIDTH, percent, wrap};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -42,10 +42,11 @@ pub fn render(report: &Value, detail: Detail, style: Style) -> String {
         writeln!(text, "  verdict: {painted}. {}", sentence(report["reason"].as_str().unwrap_or_default()));
     if detail == Detail::Full {
         for shortcoming in report["shortcomings"].as_array().into_iter().flatten() {
-            let _ = writeln!(text, "  - {}", sentence(shortcoming.as_str().unwrap_or_default()));
+            let shortcoming = sentence(shortcoming.as_str().unwrap_or_default());
+            let _ = writeln!(text, "  - {}", wrap(&shortcoming, 4, WIDTH));
         }
         for decision in decisions(report) {
-            let _ = writeln!(text, "  {decision}");
+            let _ = writeln!(text, "  {}", wrap(&decision, 2, WIDTH));
         }
     }
     let seconds: Vec<String> = ["unlearn", "verify", "retrain"]
@@ -66,12 +67,13 @@ fn heading(report: &Value, style: Style) -> String {
     let rows = report["forget"]["rows"].as_u64().map(|rows| format!(" ({rows} rows)")).unwrap_or_default();
     let what = forgotten(&report["forget"]);
     let method = report["method"].as_str().unwrap_or("?");
-    let claim = report["claim"].as_str().map(|claim| format!(", claim: {claim}")).unwrap_or_default();
-    style.bold(&format!(
-        "{} forgot {what}{rows} by {method}{claim}; the result is {}",
-        name(&report["parent"]),
+    let claim = report["claim"].as_str().unwrap_or("?");
+    let title = format!("{} forgot {what}{rows}", name(&report["parent"]));
+    format!(
+        "{}\n  by {method} (claim: {claim}); the result is {}",
+        style.bold(&title),
         name(&report["child"])
-    ))
+    )
 }
 
 /// What the guard, the alias and the revocation came to.
@@ -196,7 +198,8 @@ mod tests {
     #[test]
     fn a_report_reads_from_what_was_asked_to_how_it_went() {
         let expected = "\
-digits:1 forgot class 3 (6131 rows) by gradient_ascent, claim: empirical; the result is digits:2
+digits:1 forgot class 3 (6131 rows)
+  by gradient_ascent (claim: empirical); the result is digits:2
 
                            before     after   retrained    floor
   on the forgotten rows   99.87 %    0.00 %      0.00 %   0.00 %
@@ -206,7 +209,8 @@ digits:1 forgot class 3 (6131 rows) by gradient_ascent, claim: empirical; the re
 
   verdict: pass. Every measure lies where retrained models lie.
   - kl_test is 0.0123.
-  the guard stopped it: the retained rows fell too far; an earlier, safe state is kept
+  the guard stopped it: the retained rows fell too far; an earlier, safe state
+  is kept
   alias `prod` stays: the guard stopped the method
   the original is revoked; its weights are deleted
   time: unlearn 0.21 s, verify 3.20 s

@@ -23,6 +23,7 @@ pub async fn train(args: &TrainArgs, server: &Server) -> Result<(), CliError> {
     let watch = follow::follow(server.client(), &id, args.mode.name(), &screen);
     let finished =
         follow::until_interrupted(server.client(), std::slice::from_ref(&id), &screen, watch).await?;
+    screen.settle();
     if json {
         println!("{}", finished.run);
     }

@@ -24,6 +24,7 @@ pub async fn unlearn(args: &UnlearnArgs, server: &Server) -> Result<(), CliError
     let watch = follow::follow(server.client(), &id, "forget", &screen);
     let finished =
         follow::until_interrupted(server.client(), std::slice::from_ref(&id), &screen, watch).await?;
+    screen.settle();
     follow::published(&finished.run)?;
     let report = server.client().get(&format!("/runs/{id}/report")).await?;
     if json {

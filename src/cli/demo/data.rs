@@ -3,7 +3,6 @@
 use super::DemoArgs;
 use crate::cli::client::Client;
 use crate::cli::error::CliError;
-use crate::cli::follow::Screen;
 use crate::cli::server::Server;
 use crate::data::{Catalogue, DataError, DownloadProgress};
 use serde_json::Value;
@@ -23,7 +22,7 @@ pub struct Choice {
 }
 
 /// MNIST if it is here or quickly had, else the embedded digits; never silently.
-pub async fn choose(args: &DemoArgs, server: &Server, screen: &Screen) -> Result<Choice, CliError> {
+pub async fn choose(args: &DemoArgs, server: &Server) -> Result<Choice, CliError> {
     let client = server.client();
     if let Some(name) = &args.dataset {
         return told(client, name, "as you asked").await;
@@ -38,12 +37,12 @@ pub async fn choose(args: &DemoArgs, server: &Server, screen: &Screen) -> Result
     let Some(catalogue) = server.catalogue().cloned() else {
         return told(client, "digits", "because the server does not have MNIST yet").await;
     };
-    screen.say("MNIST is not on this machine; trying to download it (12 MB) …");
+    eprintln!("MNIST is not on this machine; trying to download it (12 MB)");
     let fetched = tokio::task::spawn_blocking(move || fetch(&catalogue)).await;
     match fetched.map_err(|error| CliError::Failed(error.to_string()))? {
         Ok(()) => told(client, "mnist", "just downloaded, checked by SHA-256").await,
         Err(reason) => {
-            let why = format!("because MNIST is not on this machine and could not be downloaded: {reason}");
+            let why = format!("because MNIST is not on this machine and {reason}");
             told(client, "digits", &why).await
         }
     }
@@ -65,7 +64,7 @@ async fn entry(client: &Client, name: &str) -> Result<Value, CliError> {
     client.get(&format!("/datasets/{name}")).await
 }
 
-/// Downloads MNIST within the demo's patience; the error is half a sentence.
+/// Downloads MNIST within the demo's patience; the error is half a sentence, details are in the log.
 fn fetch(catalogue: &Catalogue) -> Result<(), String> {
     let started = Instant::now();
     let mut any = false;
@@ -77,10 +76,7 @@ fn fetch(catalogue: &Catalogue) -> Result<(), String> {
     match catalogue.open("mnist", &mut progress) {
         Ok(_) => Ok(()),
         Err(DataError::Canceled) => Err("the mirrors are too slow to wait for".to_owned()),
-        Err(error) => Err(first_line(&error.to_string())),
+        Err(DataError::Unavailable(_)) => Err("no mirror could be reached".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end_matches(['.', ':']).to_owned()
 }

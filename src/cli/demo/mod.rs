@@ -4,7 +4,7 @@ mod data;
 mod words;
 
 use super::client::Client;
-use super::draw::{Color, Panel, Style, panels, percent};
+use super::draw::{Color, Panel, Style, WIDTH, panels, percent, wrap};
 use super::error::CliError;
 use super::follow::{self, Finished, Screen};
 use super::predict::{describe, grey_values, picture};
@@ -15,8 +15,6 @@ use crate::config::Config;
 use clap::Args;
 use serde_json::{Value, json};
 
-/// Columns of text and curves.
-const WIDTH: usize = 78;
 const PLOT_HEIGHT: usize = 11;
 /// Test images looked at to find one on which the two networks disagree.
 const MAX_LOOKED_AT: u64 = 40;
@@ -63,12 +61,12 @@ pub async fn demo(args: &DemoArgs, config: &Config) -> Result<(), CliError> {
 }
 
 async fn tell(args: &DemoArgs, server: &mut Server) -> Result<(), CliError> {
-    let (style, screen) = (Style::of_stdout(), Screen::stderr());
+    let style = Style::of_stdout();
     println!("{}\n", style.bold("Lethe: two networks learn the same digits, one of them backwards."));
-    let data = data::choose(args, server, &screen).await?;
-    println!("data    {}", words::wrap(&data.told, 8, WIDTH));
+    let data = data::choose(args, server).await?;
+    println!("data    {}", wrap(&data.told, 8, WIDTH));
     println!("server  {}  (the same story as a page, live)\n", server.client().base());
-    Teller { client: server.client().clone(), args, data, style, screen }.tell().await?;
+    Teller { client: server.client().clone(), args, data, style }.tell().await?;
     let base = server.client().base();
     if !server.is_own() {
         println!("Everything is at {base}/ to look at.");
@@ -85,7 +83,6 @@ struct Teller<'a> {
     args: &'a DemoArgs,
     data: data::Choice,
     style: Style,
-    screen: Screen,
 }
 
 /// A forgetting, for the summary.
@@ -122,9 +119,9 @@ impl Teller<'_> {
     }
 
     fn explain(what: &str, report: &Value) {
-        println!("{}\n", words::wrap(what, 0, WIDTH));
+        println!("{}\n", wrap(what, 0, WIDTH));
         if let Some(failure) = words::failure(report) {
-            println!("{}\n", words::wrap(&failure, 0, WIDTH));
+            println!("{}\n", wrap(&failure, 0, WIDTH));
         }
     }
 
@@ -136,14 +133,16 @@ impl Teller<'_> {
     async fn train(&self) -> Result<(Finished, Finished), CliError> {
         let nn = id_of(&self.client.post("/runs", &self.order("nn")).await?)?;
         let debug = id_of(&self.client.post("/runs", &self.order("debug")).await?)?;
+        let screen = Screen::stderr();
         let both = async {
             tokio::try_join!(
-                follow::follow(&self.client, &nn, "nn", &self.screen),
-                follow::follow(&self.client, &debug, "debug", &self.screen)
+                follow::follow(&self.client, &nn, "nn", &screen),
+                follow::follow(&self.client, &debug, "debug", &screen)
             )
         };
         let ids = [nn.clone(), debug.clone()];
-        let (nn, debug) = follow::until_interrupted(&self.client, &ids, &self.screen, both).await?;
+        let (nn, debug) = follow::until_interrupted(&self.client, &ids, &screen, both).await?;
+        screen.settle();
         follow::published(&nn.run)?;
         follow::published(&debug.run)?;
         Ok((nn, debug))
@@ -160,7 +159,7 @@ impl Teller<'_> {
             panel("debug: the same", Color::Blue, debug),
         ];
         println!("\n{}", panels(&both, WIDTH, PLOT_HEIGHT, self.style));
-        println!("{}\n", words::wrap(&words::curves(&nn.epochs, &debug.epochs), 0, WIDTH));
+        println!("{}\n", wrap(&words::curves(&nn.epochs, &debug.epochs), 0, WIDTH));
     }
 
     /// Shows the first test image on which the two disagree; the first of all if they always agree.
@@ -192,9 +191,11 @@ impl Teller<'_> {
         let order = json!({ "model": model, "forget": forget, "method": "gradient_ascent",
                             "verify": self.args.verify(), "seed": 1 });
         let id = id_of(&self.client.post("/unlearn", &order).await?)?;
-        let watch = follow::follow(&self.client, &id, "forget", &self.screen);
+        let screen = Screen::stderr();
+        let watch = follow::follow(&self.client, &id, "forget", &screen);
         let ids = std::slice::from_ref(&id);
-        let finished = follow::until_interrupted(&self.client, ids, &self.screen, watch).await?;
+        let finished = follow::until_interrupted(&self.client, ids, &screen, watch).await?;
+        screen.settle();
         follow::published(&finished.run)?;
         let report = self.client.get(&format!("/runs/{id}/report")).await?;
         println!("\n{}", report::render(&report, Detail::Accuracies, self.style));
@@ -205,7 +206,7 @@ impl Teller<'_> {
     async fn forget_writer(&self, model: &str) -> Result<Option<Forgotten>, CliError> {
         let row = self.client.get(&format!("/datasets/{}/rows/0?split=train", self.data.name)).await?;
         let Some(writer) = row["subject"].as_u64() else {
-            println!("{}\n", words::wrap(words::NO_WRITERS, 0, WIDTH));
+            println!("{}\n", wrap(words::NO_WRITERS, 0, WIDTH));
             return Ok(None);
         };
         let what = format!("writer {writer}");
@@ -235,7 +236,9 @@ impl Teller<'_> {
                     retrained.unwrap_or_default()
                 )
             };
-            println!("  {:<22} on it {}", format!("forgot {what}"), of("forget_accuracy"));
+            let verdict = report["verdict"].as_str().unwrap_or("?");
+            println!("  {:<22} verdict: {verdict}", format!("forgot {what}"));
+            println!("  {:<22} on it {}", "", of("forget_accuracy"));
             println!("  {:<22} on test images {}", "", of("test_accuracy"));
         }
         println!();

@@ -108,23 +108,6 @@ pub fn failure(report: &Value) -> Option<String> {
     Some(text)
 }
 
-/// Breaks lines at blanks; all but the first are indented.
-pub fn wrap(text: &str, indent: usize, width: usize) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is a first line");
-        if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines.join(&format!("\n{}", " ".repeat(indent)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,13 +158,5 @@ mod tests {
             "{told}"
         );
         assert_eq!(failure(&report("pass")), None);
-    }
-
-    #[test]
-    fn text_is_wrapped_at_blanks() {
-        assert_eq!(wrap("one two three", 0, 8), "one two\nthree");
-        assert_eq!(wrap("one two three", 4, 11), "one two\n    three");
-        assert_eq!(wrap("", 2, 10), "");
-        assert_eq!(wrap("unbreakable", 0, 3), "unbreakable");
     }
 }

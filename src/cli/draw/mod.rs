@@ -8,6 +8,9 @@ pub use digit::digit;
 pub use plot::{Panel, panels};
 pub use table::Table;
 
+/// Columns of running text and of plots.
+pub const WIDTH: usize = 78;
+
 /// How text may be decorated where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
@@ -81,6 +84,23 @@ pub fn bar(part: f64, width: usize, style: Style) -> String {
     format!("{text:<width$}")
 }
 
+/// Breaks lines at blanks; all but the first are indented.
+pub fn wrap(text: &str, indent: usize, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is a first line");
+        if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +125,13 @@ mod tests {
         }
         assert_eq!(bar(0.25, 4, Style::PLAIN), "#   ");
         assert_eq!(bar(0.5625, 2, unicode), "█▏");
+    }
+
+    #[test]
+    fn text_is_wrapped_at_blanks() {
+        assert_eq!(wrap("one two three", 0, 8), "one two\nthree");
+        assert_eq!(wrap("one two three", 4, 11), "one two\n    three");
+        assert_eq!(wrap("", 2, 10), "");
+        assert_eq!(wrap("unbreakable", 0, 3), "unbreakable");
     }
 }
