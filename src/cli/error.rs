@@ -77,6 +77,10 @@ impl Problem {
         for error in document.get("errors").and_then(Value::as_array).into_iter().flatten() {
             let pointer = error["pointer"].as_str().unwrap_or_default().trim_start_matches('/');
             let detail = error["detail"].as_str().unwrap_or_default();
+            // a single error usually is the whole story already
+            if text.contains(detail) {
+                continue;
+            }
             let _ = write!(text, "\n  {}: {detail}", pointer.replace('/', "."));
         }
         if let Some(replacement) = document.get("replacement").filter(|value| !value.is_null()) {
@@ -117,6 +121,14 @@ mod tests {
             "the request can't be carried out\n  hyperparameters.learning_rate: must be above 0, got -0.1\n  \
              (code invalid_hyperparameter, request 01ab)"
         );
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let body = r#"{"detail":"`/hyperparameters/epochs` must lie between 1 and 10000, not be 0",
+            "errors":[{"pointer":"/hyperparameters/epochs","detail":"must lie between 1 and 10000, not be 0"}]}"#;
+        let text = Problem::read(422, body).to_string();
+        assert_eq!(text, "`/hyperparameters/epochs` must lie between 1 and 10000, not be 0");
     }
 
     #[test]

@@ -45,7 +45,7 @@ async function ask(method, path, body) {
   const answer = await response.json().catch(() => null);
   if (response.ok) return answer;
   const lines = [answer?.detail ?? answer?.title ?? `The server answered ${response.status}.`];
-  for (const error of answer?.errors ?? []) lines.push(`• ${error.pointer.replace(/^\//, "").replaceAll("/", " → ")}: ${error.detail}`);
+  for (const error of answer?.errors ?? []) if (!lines[0].includes(error.detail)) lines.push(`• ${error.pointer.replace(/^\//, "").replaceAll("/", " → ")}: ${error.detail}`);
   throw new Problem(lines.join("\n"));
 }
 
@@ -65,7 +65,11 @@ async function attempt(action) {
 
 // ---------------------------------------------------------------- the chart
 
-const BOX = { left: 52, right: 792, top: 16, bottom: 300, width: 800, height: 340 };
+// the drawing's own units; fewer on a phone, so that its text stays readable
+const WIDE = matchMedia("(min-width: 34rem)").matches ? 800 : 420;
+const BOX = { left: 54, right: WIDE - 10, top: 16, bottom: 300, width: WIDE, height: 340 };
+/** Distances between grid lines, in percent: five of them reach from the lowest line to 100 %. */
+const STEPS = [1, 2, 4, 5, 8, 10, 15, 20];
 
 /** Curves over epochs. Points are appended; they move only when an axis must grow. */
 const chart = {
@@ -130,8 +134,11 @@ const chart = {
     dot.setAttribute("cy", y);
     if (i === curve.points.length - 1 && !curve.printed) {
       curve.end.textContent = `${curve.name} ${percent(value)}`;
+      // above a rising curve and below a falling one there is no line to cover
+      const falls = i > 0 && value < curve.points[i - 1].value;
+      const below = y < BOX.top + 26 || (falls && y < BOX.bottom - 30);
       curve.end.setAttribute("x", Math.max(x, BOX.left + 120));
-      curve.end.setAttribute("y", y < BOX.top + 26 ? y + 22 : y - 10);
+      curve.end.setAttribute("y", below ? y + 22 : y - 10);
     }
   },
 
@@ -140,10 +147,10 @@ const chart = {
     const points = this.curves.flatMap((curve) => (curve.printed && !$("printed").checked ? [] : curve.points));
     this.fits = $("fit").checked && points.length > 0;
     this.epochs = Math.max(2, this.asked ?? 2, ...points.map((p) => p.epoch));
-    this.low = this.fits ? Math.max(0, Math.floor(Math.min(...points.map((p) => p.value)) * 20 - 0.2) / 20) : 0;
-    this.low = Math.min(this.low, 0.95);
+    const lowest = this.fits ? Math.min(...points.map((p) => p.value)) : 0;
+    const step = (STEPS.find((percents) => 1 - percents / 20 <= lowest) ?? 20) / 100;
+    this.low = 1 - 5 * step;
     this.axes.replaceChildren();
-    const step = (1 - this.low) / 5;
     for (let i = 0; i <= 5; i += 1) {
       const value = this.low + i * step;
       const y = this.y(value);
@@ -151,7 +158,7 @@ const chart = {
         makeSvg("text", { x: BOX.left - 8, y: y + 4, "text-anchor": "end" }, `${+(100 * value).toFixed(1)} %`));
     }
     this.axes.append(makeSvg("line", { class: "axis", x1: BOX.left, x2: BOX.right, y1: BOX.bottom, y2: BOX.bottom }));
-    const every = Math.ceil(this.epochs / 12);
+    const every = Math.ceil(this.epochs / (BOX.width / 65));
     for (let epoch = 1; epoch <= this.epochs; epoch += every) {
       this.axes.append(makeSvg("text", { x: this.x(epoch), y: BOX.bottom + 18, "text-anchor": "middle" }, epoch));
     }
@@ -191,10 +198,13 @@ class Shown {
   constructor(run) {
     this.run = run;
     this.seq = 0;
-    this.name = run.mode ?? `forget (${run.method ?? run.kind})`;
+    this.name = run.mode ?? `forgetting (${run.method ?? run.kind})`;
     this.tone = ["nn", "debug"].includes(run.mode) ? run.mode : "other";
-    this.curve = chart.add(this.name, this.tone, false);
-    this.printed = chart.add(this.name, this.tone, true);
+    // which member of an epoch event feeds which curve
+    this.curves = run.kind === "unlearn"
+      ? [["forget_accuracy", chart.add("forgotten rows", "nn")], ["retain_accuracy", chart.add("kept rows", "debug")],
+        ["test_accuracy", chart.add("test images", "other")]]
+      : [["test_accuracy", chart.add(this.name, this.tone)], ["reported_accuracy", chart.add(this.name, this.tone, true)]];
     this.card();
     this.status(run);
     this.listen();
@@ -228,6 +238,7 @@ class Shown {
     if (status === "queued") this.detail.textContent = "waiting for a free training thread";
     if (finished(status)) {
       this.batch.hidden = true;
+      this.epoch.textContent = this.last ?? "";
       this.detail.textContent = version ? `published as ${version.model}:${version.version}` : "";
       if (error) { this.detail.textContent = error.message; this.detail.classList.add("problem"); }
     }
@@ -244,7 +255,7 @@ class Shown {
       }
       act(data);
     });
-    on("status", (data) => this.status(data));
+    on("status", (data) => { this.status(data); refreshSoon(); });
     on("snapshot", (data) => this.status(data.run ?? data));
     on("epoch", (data) => this.drawEpoch(data));
     on("batch", (data) => {
@@ -256,21 +267,20 @@ class Shown {
       this.source.close();
       this.status(data);
       $("live").textContent = `${this.name} ${data.status}`;
-      refreshRuns();
-      refreshModels();
+      refreshSoon();
     });
     // EventSource reconnects by itself, except after an answer that is not a stream (a restarting proxy)
     this.source.onerror = () => {
+      if (!finished(this.run.status)) this.detail.textContent = "connection lost; trying again";
       if (this.source.readyState !== EventSource.CLOSED || finished(this.run.status) || this.gone) return;
       setTimeout(() => { if (!this.gone) this.listen(); }, 3000);
     };
   }
 
   drawEpoch(data) {
-    chart.append(this.curve, data.epoch, data.test_accuracy);
-    chart.append(this.printed, data.epoch, data.reported_accuracy);
-    const left = data.eta_s ? ` · about ${duration(data.eta_s)} left` : "";
-    this.epoch.textContent = `epoch ${data.epoch} of ${data.epochs} · ${percent(data.test_accuracy)}${left}`;
+    for (const [field, curve] of this.curves) chart.append(curve, data.epoch, data[field]);
+    this.last = `epoch ${data.epoch} of ${data.epochs} · ${percent(data.test_accuracy)} on test images`;
+    this.epoch.textContent = this.last + (data.eta_s ? ` · about ${duration(data.eta_s)} left` : "");
     $("live").textContent = `${this.name}, epoch ${data.epoch}: ${percent(data.test_accuracy)}`;
   }
 
@@ -347,12 +357,18 @@ async function start(event) {
     for (const mode of event.submitter?.value.split(",") ?? ["nn", "debug"]) runs.push(await ask("POST", "/runs", order(mode)));
     show(runs);
     $("chart").scrollIntoView({ behavior: "smooth", block: "nearest" });
-    await refreshRuns();
   });
   for (const button of buttons) button.disabled = false;
 }
 
 // ---------------------------------------------------------------- lists and the question
+
+let due;
+/** Brings the lists up to date shortly: many events at once cause one request. */
+function refreshSoon() {
+  clearTimeout(due);
+  due = setTimeout(() => Promise.all([refreshRuns(), refreshModels()]).catch((error) => console.warn(error)), 300);
+}
 
 async function refreshRuns() {
   const { data } = await ask("GET", "/runs?limit=10");
