@@ -43,7 +43,7 @@ impl Screen {
 
     fn meter(&self, name: &str) -> Meter {
         let bar = self.bars.as_ref().map(|bars| {
-            let style = ProgressStyle::with_template("  {prefix:<8} {bar:26.cyan/dim} {msg}");
+            let style = ProgressStyle::with_template("  {prefix:<8} {bar:26.cyan/dim} {wide_msg}");
             let style = style.expect("a valid template").progress_chars("━━─");
             let bar = bars.add(ProgressBar::new(1).with_style(style).with_prefix(name.to_owned()));
             bar.set_message("waiting for its turn");

@@ -28,7 +28,7 @@ pub struct DemoArgs {
     pub dataset: Option<String>,
 
     /// Epochs of both networks.
-    #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 15, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub epochs: u64,
 
     /// Shorter: on `digits`, few epochs, forgetting measured without retrained networks.

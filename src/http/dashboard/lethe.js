@@ -138,7 +138,18 @@ const chart = {
       const falls = i > 0 && value < curve.points[i - 1].value;
       const below = y < BOX.top + 26 || (falls && y < BOX.bottom - 30);
       curve.end.setAttribute("x", Math.max(x, BOX.left + 120));
-      curve.end.setAttribute("y", below ? y + 22 : y - 10);
+      curve.label = below ? y + 22 : y - 10;
+      this.label();
+    }
+  },
+
+  /** Sets the curves' names at their ends, from the top down, none on another. */
+  label() {
+    let free = -Infinity;
+    const named = this.curves.filter((curve) => curve.label !== undefined);
+    for (const curve of named.sort((a, b) => a.label - b.label)) {
+      free = Math.max(curve.label, free + 17);
+      curve.end.setAttribute("y", free);
     }
   },
 
@@ -235,7 +246,7 @@ class Shown {
     this.badge.textContent = status;
     this.stop.hidden = finished(status);
     this.stop.disabled = status === "canceling";
-    if (status === "queued") this.detail.textContent = "waiting for a free training thread";
+    if (!finished(status)) this.detail.textContent = status === "queued" ? "waiting for a free training thread" : "";
     if (finished(status)) {
       this.batch.hidden = true;
       this.epoch.textContent = this.last ?? "";
@@ -299,6 +310,8 @@ function show(runs) {
   shown = runs.map((run) => new Shown(run));
   history.replaceState(null, "", `#${runs.map((run) => `run=${run.id}`).join("&")}`);
   const [first, second] = runs;
+  const forgets = runs.some((run) => run.kind === "unlearn");
+  $("chart-title").textContent = forgets ? "Accuracy while forgetting" : "Accuracy on images never seen in training";
   $("picture").href = `/runs/${first.id}/chart.svg${second ? `?compare=${second.id}` : ""}`;
   $("picture").hidden = false;
 }
