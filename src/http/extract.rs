@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_a_400() {
-        for body in ["", " ", "{", "{\"inner\":[1,]}", "{} {}", "nope"] {
+        for body in ["", " ", "{", "{\"inner\":[{\"size\":1},]}", "{} {}", "nope"] {
             let problem = from_json::<Outer>(body.as_bytes()).unwrap_err();
             let expected = if body == "{} {}" { Code::InvalidRequest } else { Code::InvalidJson };
             assert_eq!(problem.code, expected, "{body}");

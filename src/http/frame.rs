@@ -160,27 +160,17 @@ fn causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifacts::Artifacts;
-    use crate::config::ByteSize;
-    use crate::data::Catalogue;
-    use crate::jobs::{Engine, Limits};
-    use crate::store::Store;
+    use crate::http::state::tests::idle_app;
     use axum::Router;
     use axum::routing::get;
     use serde_json::Value;
     use std::time::Duration;
-    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
     use tower_http::catch_panic::CatchPanicLayer;
     use tower_http::timeout::TimeoutLayer;
 
     async fn ask(path: &str) -> (StatusCode, Value, usize) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("lethe.sqlite")).await.unwrap();
-        let artifacts = Artifacts::new(dir.path().join("models")).unwrap();
-        let catalogue = Catalogue::new(None, dir.path().join("datasets"));
-        let engine = Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap();
-        let app = AppState::new(engine, ByteSize(1 << 30), CancellationToken::new());
+        let (app, _dir) = idle_app().await;
         let boom = || async { panic!("password=hunter2") as &str };
         let router = Router::new()
             .route("/boom", get(boom))
@@ -192,7 +182,6 @@ mod tests {
         let status = answer.status();
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
         let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
-        app.engine.shutdown().await;
         (status, serde_json::from_slice(&body).unwrap(), app.in_flight.load(Ordering::SeqCst))
     }
 

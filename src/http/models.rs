@@ -9,6 +9,7 @@ use super::view::{AliasView, PageView, VersionView};
 use crate::artifacts::ArtifactError;
 use crate::data::InputSpec;
 use crate::domain::{ModelName, ModelRef, Selector, Version, VersionRef};
+use crate::inference::Loaded;
 use crate::jobs::StartError;
 use crate::store::StoreError;
 use axum::Json;
@@ -16,6 +17,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -129,7 +131,7 @@ pub async fn get_version(
         next = parent.parent;
     }
     let loaded = match version.revoked_at {
-        None => Some(app.inference.load(&version).await.map_err(artifact_problem)?),
+        None => Some(load(&app, &version).await?),
         Some(_) => None,
     };
     let model = loaded.as_ref().map(|loaded| &loaded.model);
@@ -289,10 +291,11 @@ pub async fn download_model(
     let WeightFormat::Safetensors = query.format.unwrap_or(WeightFormat::Safetensors);
     let version = resolve(&app, &reference).await?;
     let (artifacts, id, digest) = (app.engine.artifacts.clone(), version.id, version.digest.clone());
-    let bytes = tokio::task::spawn_blocking(move || artifacts.read_checked(id, &digest))
-        .await
-        .map_err(Problem::internal)?
-        .map_err(artifact_problem)?;
+    let read = tokio::task::spawn_blocking(move || artifacts.read_checked(id, &digest));
+    let bytes = match read.await.map_err(Problem::internal)? {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(weights_problem(&app, &version, error).await),
+    };
     let file_name = format!("{}-{}.safetensors", version.model, version.number);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
@@ -310,7 +313,11 @@ pub async fn resolve(app: &AppState, reference: &str) -> Result<Version, Problem
     match app.engine.store.version(&parsed, false).await {
         Ok(version) => Ok(version),
         Err(StoreError::NotFound) => Err(Problem::model_not_found(reference)),
-        Err(StoreError::Revoked { version }) => Err(revoked_problem(app, &version).await),
+        Err(StoreError::Revoked { version }) => {
+            // a run may have revoked it: nothing of it stays in memory either
+            app.inference.forget(version.id);
+            Err(revoked_problem(app, &version).await)
+        }
         Err(other) => Err(other.into()),
     }
 }
@@ -353,7 +360,19 @@ fn field(pointer: &str, detail: String) -> Problem {
     Problem::invalid(vec![super::error::FieldError::new(pointer, detail)])
 }
 
-/// Weights that should be there and are not are the server's fault.
-pub fn artifact_problem(error: ArtifactError) -> Problem {
-    Problem::internal(error)
+/// The version, ready to answer.
+pub async fn load(app: &AppState, version: &Version) -> Result<Arc<Loaded>, Problem> {
+    match app.inference.load(version).await {
+        Ok(loaded) => Ok(loaded),
+        Err(error) => Err(weights_problem(app, version, error).await),
+    }
+}
+
+/// Weights may be gone because the version was revoked since it was looked up; otherwise the server is to
+/// blame.
+async fn weights_problem(app: &AppState, version: &Version, error: ArtifactError) -> Problem {
+    match resolve(app, &version.id.to_string()).await {
+        Err(problem) => problem,
+        Ok(_) => Problem::internal(error),
+    }
 }

@@ -169,7 +169,7 @@ async fn answer(
     let parsed = started.elapsed();
 
     let version = models::resolve(app, &reference).await?;
-    let loaded = app.inference.load(&version).await.map_err(models::artifact_problem)?;
+    let loaded = models::load(app, &version).await?;
     let ready = started.elapsed();
 
     let top_k = checked_top_k(body_top_k.or(query_top_k), body_top_k.is_some(), &loaded)?;

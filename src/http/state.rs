@@ -59,3 +59,24 @@ impl Deref for AppState {
         &self.0
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::artifacts::Artifacts;
+    use crate::data::Catalogue;
+    use crate::jobs::Limits;
+    use crate::store::Store;
+    use tempfile::TempDir;
+
+    /// An application whose engine takes no run up.
+    pub async fn idle_app() -> (AppState, TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("lethe.sqlite")).await.unwrap();
+        let artifacts = Artifacts::new(dir.path().join("models")).unwrap();
+        let catalogue = Catalogue::new(None, dir.path().join("datasets"));
+        let engine = Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap();
+        engine.shutdown().await;
+        (AppState::new(engine, ByteSize(1 << 30), CancellationToken::new()), dir)
+    }
+}

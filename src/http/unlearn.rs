@@ -1,6 +1,6 @@
 //! `POST /unlearn`: make a version forget.
 
-use super::error::{FieldError, Problem};
+use super::error::{Code, FieldError, Problem};
 use super::extract::ApiJson;
 use super::hyperparameters::{DEFAULT_SEED, SEED};
 use super::methods::{self, MethodName, MethodRequest};
@@ -311,9 +311,11 @@ pub async fn create_unlearn(
     ApiJson(request): ApiJson<UnlearnRequest>,
 ) -> Result<Response, Problem> {
     let wait = order::preferred_wait(&headers)?;
-    let parent = Parent::find(&app, &request.model).await.map_err(|problem| Problem {
-        errors: vec![FieldError::new("/model", problem.detail.clone())],
-        ..problem
+    let parent = Parent::find(&app, &request.model).await.map_err(|problem| match problem.code {
+        Code::ModelNotFound | Code::VersionRevoked => {
+            Problem { errors: vec![FieldError::new("/model", problem.detail.clone())], ..problem }
+        }
+        _ => problem,
     })?;
     let memory_limit = app.memory_limit.0;
     // resolving a forget set hashes and sorts every training row: not on an async thread

@@ -213,20 +213,6 @@ async fn a_running_run_is_followed_live_with_ephemeral_batches_that_have_no_id()
 }
 
 #[tokio::test]
-async fn a_reader_that_lags_behind_is_fed_from_the_table() {
-    let app = TestApp::start().await;
-    let run = app.post("/runs", &small_training("digits", 400)).await.json();
-    let id = run["id"].as_str().unwrap();
-    // subscribed, and not read from until hundreds of events have passed its channel by
-    let (_, mut frames) = app.stream(&format!("/runs/{id}/events"), None).await;
-    frames.next_durable().await.unwrap();
-    let (_, other) = app.stream(&format!("/runs/{id}/events"), None).await;
-    let log = durable(&other.rest().await);
-    assert!(log.len() > 400);
-    assert_eq!(durable(&frames.rest().await), log[1..]);
-}
-
-#[tokio::test]
 async fn beyond_the_bound_a_stream_is_told_to_come_back_later() {
     let app = TestApp::start().await;
     let id = app.parked_run(vec![]).await;

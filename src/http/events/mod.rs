@@ -167,7 +167,7 @@ async fn stream(app: &AppState, id: Uuid, cursor: Option<u64>) -> Result<Respons
         };
         return Ok(event_stream(full));
     };
-    Ok(event_stream(follow(app.clone(), run, cursor, notices, permit)))
+    Ok(event_stream(follow(app.clone(), run, cursor, notices, permit, HEARTBEAT)))
 }
 
 fn event_stream(frames: impl Stream<Item = Result<Frame, Infallible>> + Send + 'static) -> Response {
@@ -187,6 +187,7 @@ fn follow(
     cursor: Option<u64>,
     mut notices: Receiver<Notice>,
     permit: OwnedSemaphorePermit,
+    every: Duration,
 ) -> impl Stream<Item = Result<Frame, Infallible>> {
     async_stream::stream! {
         let _permit = permit;
@@ -201,7 +202,7 @@ fn follow(
             yield Ok(snapshot(&app.present(&run)));
         }
 
-        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut n_beats = 0_u64;
         loop {
@@ -292,25 +293,4 @@ fn reset(cursor: u64, latest: u64) -> Frame {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn last_event_id(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(LAST_EVENT_ID, HeaderValue::from_static(value))])
-    }
-
-    #[test]
-    fn the_header_goes_before_the_query() {
-        assert_eq!(cursor(&last_event_id("7"), Some("3")).unwrap(), Some(7));
-        assert_eq!(cursor(&last_event_id(""), Some("3")).unwrap(), Some(3));
-        assert_eq!(cursor(&HeaderMap::new(), None).unwrap(), None);
-    }
-
-    #[test]
-    fn what_is_no_event_number_is_a_bad_cursor() {
-        for text in ["-1", "+1", "1.5", "one", " 1", "99999999999999999999", ""] {
-            let problem = cursor(&HeaderMap::new(), Some(text)).unwrap_err();
-            assert_eq!(problem.code, Code::InvalidCursor, "{text}");
-        }
-    }
-}
+mod tests;
