@@ -28,3 +28,6 @@ demo: ## the whole story in the terminal
 docker-check: ## the release binary under a container's conditions, without an engine (needs root)
 	cargo build --locked --release
 	docker/check.sh target/release/lethe
+
+bench: ## speed, as ratios measured side by side
+	RUSTFLAGS="-C target-cpu=native" cargo bench --locked --bench reference_modes
