@@ -4,8 +4,8 @@
 //! `B` rows of a batch, `D` inputs of a layer, `H` outputs of a layer, `C` classes.
 //! Gradients are named `d` + what they are the gradient of.
 //!
-//! Start reading at [`mlp`] (what a network is), [`batch`] (one step through it), [`standard`] and
-//! [`reference`] (the two ways to train).
+//! Start reading at [`mlp`] (what a network is), [`mod@batch`] (one step through it), [`mod@standard`] and
+//! [`mod@reference`] (the two ways to train).
 
 pub mod batch;
 pub mod evaluate;

@@ -52,10 +52,10 @@ pub fn verify(
         let seed = keyed_hash(task.seed, Purpose::Probe, number + 1, 0);
         models.push(train_without(task, seed, &mut Quiet(observer))?);
     }
-    let mut look = |mlp: &Mlp, detail: &str, observer: &mut dyn Observer| {
-        go_on(observer.on_phase("probe", detail))?;
+    let mut look = |mlp: &Mlp, which: &str, observer: &mut dyn Observer| {
+        go_on(observer.on_phase("probe", &format!("looking for dormant knowledge in {which}")))?;
         let dormant = dormant_accuracy(&mut context, mlp, observer)?;
-        go_on(observer.on_phase("measure", detail))?;
+        go_on(observer.on_phase("measure", &format!("measuring {which}")))?;
         let mut look = Look::at(&mut context, mlp, Some(&models[0]));
         look.dormant_accuracy = Some(dormant);
         Ok::<Look, UnlearnError>(look)
