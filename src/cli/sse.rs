@@ -37,7 +37,7 @@ impl Parser {
     ///
     /// # Errors
     ///
-    /// If a line or an event's data grows past [`MAX_EVENT_BYTES`].
+    /// If a line or an event's data grows past any of ours.
     pub fn feed(&mut self, bytes: &[u8], frames: &mut VecDeque<Frame>) -> Result<(), &'static str> {
         for &byte in bytes {
             let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');

@@ -104,10 +104,16 @@ impl Teller<'_> {
 
         self.chapter(3, &format!("Making debug forget every {CLASS}"));
         let class = self.forget(&learned, &json!({ "class": CLASS }), &format!("every {CLASS}")).await?;
-        Self::explain(&words::class(CLASS, &class.report), &class.report);
+        say(&words::class(CLASS, &class.report));
 
         self.chapter(4, "Making debug forget one writer");
         let writer = self.forget_writer(&learned).await?;
+
+        // once is enough, however many failed
+        let failed = std::iter::once(&class).chain(writer.as_ref()).find_map(|f| words::failure(&f.report));
+        if let Some(failure) = failed {
+            say(&failure);
+        }
 
         self.chapter(5, "In numbers");
         self.sum_up(&nn, &debug, std::iter::once(&class).chain(writer.as_ref()));
@@ -116,13 +122,6 @@ impl Teller<'_> {
 
     fn chapter(&self, number: u32, title: &str) {
         println!("{}\n", self.style.bold(&format!("{number}. {title}")));
-    }
-
-    fn explain(what: &str, report: &Value) {
-        println!("{}\n", wrap(what, 0, WIDTH));
-        if let Some(failure) = words::failure(report) {
-            println!("{}\n", wrap(&failure, 0, WIDTH));
-        }
     }
 
     fn order(&self, mode: &str) -> Value {
@@ -159,7 +158,7 @@ impl Teller<'_> {
             panel("debug: the same", Color::Blue, debug),
         ];
         println!("\n{}", panels(&both, WIDTH, PLOT_HEIGHT, self.style));
-        println!("{}\n", wrap(&words::curves(&nn.epochs, &debug.epochs), 0, WIDTH));
+        say(&words::curves(&nn.epochs, &debug.epochs));
     }
 
     /// Shows the first test image on which the two disagree; the first of all if they always agree.
@@ -206,12 +205,12 @@ impl Teller<'_> {
     async fn forget_writer(&self, model: &str) -> Result<Option<Forgotten>, CliError> {
         let row = self.client.get(&format!("/datasets/{}/rows/0?split=train", self.data.name)).await?;
         let Some(writer) = row["subject"].as_u64() else {
-            println!("{}\n", wrap(words::NO_WRITERS, 0, WIDTH));
+            say(words::NO_WRITERS);
             return Ok(None);
         };
         let what = format!("writer {writer}");
         let forgotten = self.forget(model, &json!({ "subjects": [writer] }), &what).await?;
-        Self::explain(&words::writer(writer, &forgotten.report), &forgotten.report);
+        say(&words::writer(writer, &forgotten.report));
         Ok(Some(forgotten))
     }
 
@@ -243,6 +242,11 @@ impl Teller<'_> {
         }
         println!();
     }
+}
+
+/// A paragraph.
+fn say(text: &str) {
+    println!("{}\n", wrap(text, 0, WIDTH));
 }
 
 /// (epoch, fraction) of a measure.

@@ -96,7 +96,7 @@ pub fn failure(report: &Value) -> Option<String> {
         return None;
     }
     let mut text =
-        "The verdict is `fail`: by at least one measure the result can be told from a network that \
+        "A verdict of `fail` says that by at least one measure the result can be told from a network that \
                     never saw those rows."
             .to_owned();
     if let (Some(unlearn), Some(retrain)) = (seconds("unlearn"), seconds("retrain")) {
