@@ -1,7 +1,7 @@
 //! Unlearning: methods that remove the influence of rows from a trained network, and their measures.
 //!
 //! Depends on `nn` alone. One file a method ([`retrain`], [`gradient_ascent`], [`reset_last`]); every
-//! approximate one runs inside the same [`guard`]. [`verify`] measures what came of it.
+//! approximate one runs inside the same [`guard`]. [`verify()`] measures what came of it.
 
 mod context;
 mod gradient_ascent;
