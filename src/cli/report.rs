@@ -38,12 +38,14 @@ pub fn render(report: &Value, detail: Detail, style: Style) -> String {
         _ => Color::Yellow,
     };
     let painted = style.bold(&style.paint(color, verdict));
-    let _ =
-        writeln!(text, "  verdict: {painted}. {}", sentence(report["reason"].as_str().unwrap_or_default()));
+    let reason = report["reason"].as_str().unwrap_or_default();
+    let verdict = format!("verdict: {painted}. {}", sentence(reason));
+    let _ = writeln!(text, "  {}", wrap(&verdict, 2, WIDTH));
     if detail == Detail::Full {
-        for shortcoming in report["shortcomings"].as_array().into_iter().flatten() {
-            let shortcoming = sentence(shortcoming.as_str().unwrap_or_default());
-            let _ = writeln!(text, "  - {}", wrap(&shortcoming, 4, WIDTH));
+        let shortcomings = report["shortcomings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        // the verdict has said one of them already
+        for shortcoming in shortcomings.filter(|shortcoming| !reason.contains(shortcoming)) {
+            let _ = writeln!(text, "  - {}", wrap(&sentence(shortcoming), 4, WIDTH));
         }
         for decision in decisions(report) {
             let _ = writeln!(text, "  {}", wrap(&decision, 2, WIDTH));
@@ -79,10 +81,8 @@ fn heading(report: &Value, style: Style) -> String {
 /// What the guard, the alias and the revocation came to.
 fn decisions(report: &Value) -> Vec<String> {
     let mut said = Vec::new();
-    if let Some(reason) = report["guard"]["reason"].as_str() {
-        let rolled =
-            if report["guard"]["rolled_back"] == true { "; an earlier, safe state is kept" } else { "" };
-        said.push(format!("the guard stopped it: {}{rolled}", reason.trim_end_matches('.')));
+    if report["guard"]["rolled_back"] == true {
+        said.push("the guard stopped it; an earlier, safe state is kept".to_owned());
     }
     let why = |value: &Value| value["why_not"].as_str().unwrap_or("no reason given").to_owned();
     if let Some(alias) = report["promote"]["alias"].as_str() {
@@ -180,9 +180,9 @@ mod tests {
         json!({
             "parent": {"model": "digits", "version": 1}, "child": {"model": "digits", "version": 2},
             "forget": {"class": 3, "rows": 6131}, "method": "gradient_ascent", "claim": "empirical",
-            "verdict": "pass", "reason": "every measure lies where retrained models lie",
-            "shortcomings": ["kl_test is 0.0123"],
-            "guard": {"reason": "the retained rows fell too far.", "rolled_back": true},
+            "verdict": "fail", "reason": "the guard stopped it: the retained rows fell too far",
+            "shortcomings": ["the retained rows fell too far", "kl_test is 0.0123"],
+            "guard": {"reason": "the retained rows fell too far", "rolled_back": true},
             "promote": {"alias": "prod", "moved": false, "why_not": "the guard stopped the method"},
             "revoke_parent": {"revoked": true, "why_not": null},
             "seconds": {"unlearn": 0.214, "verify": 3.2, "retrain": null},
@@ -207,10 +207,9 @@ digits:1 forgot class 3 (6131 rows)
   KL to retrain, test      0.3123    0.0123      0.0000   0.0100
   new measure              1.0000    0.5000      0.0000   0.0000
 
-  verdict: pass. Every measure lies where retrained models lie.
+  verdict: fail. The guard stopped it: the retained rows fell too far.
   - kl_test is 0.0123.
-  the guard stopped it: the retained rows fell too far; an earlier, safe state
-  is kept
+  the guard stopped it; an earlier, safe state is kept
   alias `prod` stays: the guard stopped the method
   the original is revoked; its weights are deleted
   time: unlearn 0.21 s, verify 3.20 s

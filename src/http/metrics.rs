@@ -194,16 +194,15 @@ pub async fn get_run_chart(
     ApiPath(id): ApiPath<Uuid>,
     ApiQuery(query): ApiQuery<ChartQuery>,
 ) -> Result<Response, Problem> {
-    let mut series = Vec::new();
-    let mut names = Vec::new();
+    let mut drawn = Vec::new();
     for id in std::iter::once(id).chain(query.compare) {
-        let run = runs::load(&app, id).await?;
-        let epochs = epoch_events(&app, id).await?;
-        let name = name_of(&run);
-        series.push(Series::from_events(name.clone(), epochs.iter().map(|event| &event.data)));
-        names.push(name);
+        drawn.push((runs::load(&app, id).await?, epoch_events(&app, id).await?));
     }
+    let names = names_of(drawn.iter().map(|(run, _)| run));
     let title = names.join(" and ");
+    let series: Vec<Series> = (names.into_iter().zip(&drawn))
+        .map(|(name, (_, epochs))| Series::from_events(name, epochs.iter().map(|event| &event.data)))
+        .collect();
     let svg =
         tokio::task::spawn_blocking(move || chart::draw(&title, &series)).await.map_err(Problem::internal)?;
     let headers = [
@@ -213,14 +212,24 @@ pub async fn get_run_chart(
     Ok((headers, svg).into_response())
 }
 
-/// A run in a legend: what it does, on what, and enough of its id to tell it from its siblings.
+/// The runs in a legend: what each does and on what; where that is not enough to tell them apart, the end of
+/// their ids too.
+fn names_of<'a>(runs: impl Iterator<Item = &'a Run> + Clone) -> Vec<String> {
+    let plain: Vec<String> = runs.clone().map(name_of).collect();
+    let alike = plain.iter().enumerate().any(|(i, name)| plain[..i].contains(name));
+    let with_id = |(name, run): (String, &Run)| {
+        let id = run.id.simple().to_string();
+        if alike { format!("{name} · {}", &id[id.len() - 6..]) } else { name }
+    };
+    plain.into_iter().zip(runs).map(with_id).collect()
+}
+
 fn name_of(run: &Run) -> String {
     let what = match &run.work {
         crate::domain::Work::Train(train) => train.recipe.mode().name().to_owned(),
         crate::domain::Work::Unlearn(unlearn) => super::methods::present(&unlearn.method).0,
     };
-    let id = run.id.simple().to_string();
-    format!("{what} on {} · {}", run.dataset.name, &id[id.len() - 6..])
+    format!("{what} on {}", run.dataset.name)
 }
 
 #[cfg(test)]
