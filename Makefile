@@ -1,6 +1,6 @@
 # Everything the project can do to itself. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test check deny openapi figures curves bench demo docker-check
+.PHONY: help test check deny openapi figures bench demo docker-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,3 +31,7 @@ docker-check: ## the release binary under a container's conditions, without an e
 
 bench: ## speed, as ratios measured side by side
 	RUSTFLAGS="-C target-cpu=native" cargo bench --locked --bench reference_modes
+
+figures: ## the pictures and numbers of the README, made by the program (needs MNIST)
+	cargo build --locked --release
+	docs/figures.sh

@@ -303,9 +303,15 @@ async fn charts_draw_one_run_or_two() {
     let (first, second) = (first["id"].as_str().unwrap(), second["id"].as_str().unwrap());
     let one = app.get(&format!("/runs/{first}/chart.svg")).await;
     assert_eq!(one.header("content-type"), "image/svg+xml");
-    assert!(one.text().contains("<svg") && one.text().contains(&first[first.len() - 6..]));
+    let one = one.text();
+    assert!(one.contains("<svg") && one.contains(" on digits"), "{one}");
+    let tail = |id: &str| id[id.len() - 6..].to_owned();
+    assert!(!one.contains(&tail(first)), "a run alone needs no id in its legend");
     let two = app.get(&format!("/runs/{first}/chart.svg?compare={second}")).await.text();
-    assert!(two.contains(&second[second.len() - 6..]));
+    assert!(
+        two.contains(&tail(first)) && two.contains(&tail(second)),
+        "two alike are told apart by their ids"
+    );
 
     let nobody = Uuid::now_v7();
     app.get(&format!("/runs/{nobody}/chart.svg")).await.problem(404, "run_not_found");
