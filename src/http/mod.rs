@@ -122,7 +122,13 @@ fn timeout(after: Duration) -> TimeoutLayer {
 fn pages() -> Router<AppState> {
     let mut pages = Router::new().merge(
         SwaggerUi::new("/docs")
-            .config(Config::from("/openapi.yaml").display_operation_id(true).deep_linking(true)),
+            // by default a page seen from another machine asks a public validator about this server
+            .config(
+                Config::from("/openapi.yaml")
+                    .display_operation_id(true)
+                    .deep_linking(true)
+                    .validator_url("none"),
+            ),
     );
     for asset in dashboard::ASSETS {
         let headers = [

@@ -49,9 +49,20 @@ pub struct RunView {
     /// Of a training run in mode `nn` or `debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<Faults>,
-    /// Of an unlearning run.
-    #[serde(flatten)]
-    pub unlearn: Option<UnlearnView>,
+    /// Of an unlearning run, as all up to `revoke_parent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The version that is to forget; it is not changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<VersionRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forget: Option<ForgetView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promote: Option<Promote>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_parent: Option<bool>,
     pub seed: u64,
     pub progress: Progress,
     pub best: Option<Best>,
@@ -70,19 +81,6 @@ pub struct RunView {
     /// By the pace of the epochs so far; while running only.
     pub estimated_finish: Option<DateTime<Utc>>,
     pub links: RunLinks,
-}
-
-/// What only an unlearning run has.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct UnlearnView {
-    pub method: String,
-    /// The version that is to forget; it is not changed.
-    pub parent: VersionRef,
-    pub forget: ForgetView,
-    pub verify: Verify,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub promote: Option<Promote>,
-    pub revoke_parent: bool,
 }
 
 /// A forget set, lists of ids as their counts.
@@ -133,24 +131,20 @@ pub struct RunLinks {
 impl RunView {
     /// `estimated_finish` is the engine's to know.
     pub fn of(run: &Run, estimated_finish: Option<DateTime<Utc>>) -> Self {
-        let (mode, hyperparameters, faults, unlearn) = match &run.work {
+        let (mode, faults, method, hyperparameters) = match &run.work {
             Work::Train(train) => {
                 let recipe = &train.recipe;
                 let faults = hyperparameters::faults_of(recipe);
-                (Some(recipe.mode()), hyperparameters::present(recipe), faults, None)
+                (Some(recipe.mode()), faults, None, hyperparameters::present(recipe))
             }
             Work::Unlearn(unlearn) => {
                 let (method, hyperparameters) = super::methods::present(&unlearn.method);
-                let view = UnlearnView {
-                    method,
-                    parent: unlearn.parent.clone(),
-                    forget: ForgetView::of(&unlearn.forget),
-                    verify: unlearn.verify,
-                    promote: unlearn.promote.clone(),
-                    revoke_parent: unlearn.revoke_parent,
-                };
-                (None, hyperparameters, None, Some(view))
+                (None, None, Some(method), hyperparameters)
             }
+        };
+        let unlearn = match &run.work {
+            Work::Train(_) => None,
+            Work::Unlearn(unlearn) => Some(unlearn),
         };
         Self {
             id: run.id,
@@ -161,7 +155,12 @@ impl RunView {
             dataset: run.dataset.clone(),
             hyperparameters,
             faults,
-            unlearn,
+            method,
+            parent: unlearn.map(|unlearn| unlearn.parent.clone()),
+            forget: unlearn.map(|unlearn| ForgetView::of(&unlearn.forget)),
+            verify: unlearn.map(|unlearn| unlearn.verify),
+            promote: unlearn.and_then(|unlearn| unlearn.promote.clone()),
+            revoke_parent: unlearn.map(|unlearn| unlearn.revoke_parent),
             seed: run.seed,
             progress: run.progress,
             best: run.best.clone(),

@@ -147,9 +147,31 @@ async fn the_description_and_its_reader_are_served() {
         assert_eq!(answer.status, 200, "{asset}");
         if asset == "swagger-initializer.js" {
             assert!(answer.text().contains("/openapi.yaml"), "{}", answer.text());
+            // the reader's own choice is a badge from a public validator, told where this server is
+            assert!(answer.text().contains(r#""validatorUrl": "none""#), "{}", answer.text());
         }
     }
     assert!(!page.contains("http://") && !page.contains("https://"), "the page must work offline: {page}");
+}
+
+#[tokio::test]
+async fn a_run_of_either_kind_has_the_members_the_description_names() {
+    let app = TestApp::start().await;
+    let trained = app.train("digits", 1).await;
+    let order = json!({ "model": "digits", "forget": { "class": 3 }, "method": "reset_last" });
+    let unlearned = app.finish("/unlearn", &order).await;
+    let schema = &document()["components"]["schemas"]["RunView"];
+    assert_eq!(schema["type"], "object", "{schema}");
+    let required: Vec<&str> =
+        schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for run in [trained, unlearned] {
+        for member in &required {
+            assert!(run.get(member).is_some(), "`{member}` is required, but not in {run}");
+        }
+        for member in run.as_object().unwrap().keys() {
+            assert!(schema["properties"].get(member).is_some(), "`{member}` is not described");
+        }
+    }
 }
 
 #[tokio::test]
