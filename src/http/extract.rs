@@ -3,14 +3,17 @@
 use super::error::{Code, FieldError, Problem};
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_path_to_error::Segment;
 use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// A JSON body as a typed value.
 #[derive(Debug)]
@@ -28,8 +31,45 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
             ));
         }
         let body = ApiBytes::from_request(request, state).await?;
-        from_json(&body.0).map(Self)
+        from_json(&body.0).map(|Object(value)| Self(value))
     }
+}
+
+/// A JSON object as a struct. Derived code alone would also take a list of the fields' values in their order.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+/// For fields: `#[serde(deserialize_with = "object")]`.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// The same for fields that may be absent or `null`.
+pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Option::<Object<T>>::deserialize(deserializer)?;
+    Ok(value.map(|Object(value)| value))
 }
 
 /// A body as bytes, within the route's limit.
@@ -60,8 +100,9 @@ pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         Err(_) if std::str::from_utf8(body).is_err() => {
             Err(Problem::new(Code::InvalidJson, "the body is not UTF-8, which JSON must be"))
         }
-        // some types report a wrong kind of value as if it were bad syntax
-        Err(error) if error.is_data() || serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
+        // the error itself does not tell: some types report a wrong kind of value as if it were bad syntax, and
+        // a wrong value may be met before bad syntax is
+        Err(error) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
             Err(invalid_field::<T>(body, &error))
         }
         Err(_) if body.iter().all(u8::is_ascii_whitespace) => {
@@ -94,7 +135,10 @@ fn without_position(message: &str) -> String {
     }
 }
 
-/// RFC 6901 pointer of a path; the name of a missing or unknown field is only in the message.
+/// How messages begin that name a field the path does not.
+const NAMING: [&str; 3] = ["missing field `", "unknown field `", "duplicate field `"];
+
+/// RFC 6901 pointer of a path; the name of a missing, unknown or repeated field is only in the message.
 fn pointer_of(path: &serde_path_to_error::Path, detail: &str) -> String {
     let mut tokens: Vec<String> = path
         .iter()
@@ -104,7 +148,7 @@ fn pointer_of(path: &serde_path_to_error::Path, detail: &str) -> String {
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect();
-    for prefix in ["missing field `", "unknown field `"] {
+    for prefix in NAMING {
         let name = detail.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
         if let Some(name) = name.filter(|&name| tokens.last().is_none_or(|last| last != name)) {
             tokens.push(name.to_owned());
@@ -124,7 +168,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(Self(value)),
             Err(PathRejection::FailedToDeserializePathParams(error)) => {
-                let (name, detail) = explain(error.kind());
+                let names =
+                    RawPathParams::from_request_parts(parts, state).await.map_err(Problem::internal)?;
+                let names: Vec<&str> = names.iter().map(|(name, _)| name).collect();
+                let (name, detail) = explain(error.kind(), &names);
                 Err(Problem::parameter(&format!("{{{name}}}"), detail))
             }
             Err(other) => Err(Problem::internal(other)),
@@ -132,11 +179,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath
     }
 }
 
-/// Which path parameter cannot be read, and why.
-fn explain(kind: &ErrorKind) -> (&str, String) {
+/// Which of the path's parameters cannot be read, and why.
+fn explain<'a>(kind: &'a ErrorKind, names: &[&'a str]) -> (&'a str, String) {
     match kind {
-        ErrorKind::ParseErrorAtKey { key, value, expected_type } => {
-            (key, format!("must be a `{expected_type}`, not `{value}`"))
+        ErrorKind::ParseErrorAtIndex { index, value, expected_type: "u32" } => {
+            let name = names.get(*index).copied().unwrap_or_default();
+            (name, format!("must be a whole number from 0 to {}, not `{value}`", u32::MAX))
         }
         ErrorKind::DeserializeError { key, value, message } => {
             (key, format!("cannot be `{value}`: {message}"))
@@ -145,6 +193,13 @@ fn explain(kind: &ErrorKind) -> (&str, String) {
         other => ("", other.to_string()),
     }
 }
+
+/// How the standard library says that a text is no whole number.
+const NO_NUMBER: [&str; 3] = [
+    "invalid digit found in string",
+    "number too large to fit in target type",
+    "cannot parse integer from empty string",
+];
 
 /// Query parameters; `T` denies unknown ones.
 #[derive(Debug)]
@@ -159,6 +214,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
             Err(rejection) => {
                 let text = rejection.source().map_or_else(|| rejection.body_text(), ToString::to_string);
                 let (name, detail) = text.split_once(": ").unwrap_or(("", &text));
+                let named = NAMING.iter().find_map(|prefix| detail.strip_prefix(prefix)?.split('`').next());
+                let name = if name.is_empty() { named.unwrap_or_default() } else { name };
+                let is_no_number = NO_NUMBER.contains(&detail);
+                let detail = if is_no_number { "must be a whole number within its bounds" } else { detail };
                 Err(Problem::parameter(&format!("?{name}"), detail))
             }
         }
@@ -345,10 +404,9 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_a_400() {
-        for body in ["", " ", "{", "{\"inner\":[{\"size\":1},]}", "{} {}", "nope"] {
+        for body in ["", " ", "{", "{\"inner\":[{\"size\":1},]}", "{\"inner\":7", "{} {}", "nope"] {
             let problem = from_json::<Outer>(body.as_bytes()).unwrap_err();
-            let expected = if body == "{} {}" { Code::InvalidRequest } else { Code::InvalidJson };
-            assert_eq!(problem.code, expected, "{body}");
+            assert_eq!(problem.code, Code::InvalidJson, "{body}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! [`FIELDS`] is the one table behind validation, the API description and `GET /modes`; defaults are those of
 //! the `nn` recipes.
 
+use super::extract::optional_object;
 use super::number::{Checker, Number, Real, Whole};
 use crate::nn::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Standard};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -131,6 +132,7 @@ pub struct HyperparametersRequest {
     weight_decay: Option<Number>,
     schedule: Option<ScheduleRequest>,
     holdout: Option<Number>,
+    #[serde(default, deserialize_with = "optional_object")]
     early_stopping: Option<EarlyStoppingRequest>,
 }
 

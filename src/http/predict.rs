@@ -1,7 +1,7 @@
 //! `POST /predict`: rows in, classes out.
 
 use super::error::{Code, FieldError, Problem};
-use super::extract::{ApiBytes, ApiPath, ApiQuery, ContentType, from_json};
+use super::extract::{ApiBytes, ApiPath, ApiQuery, ContentType, Object, from_json};
 use super::inputs::{self, JsonRows, Rows};
 use super::models;
 use super::number::{Checker, Number, Whole};
@@ -155,7 +155,7 @@ async fn answer(
         "application/octet-stream" => (Input::Raw(body, query.dtype.unwrap_or_default()), None, None),
         "image/png" => (Input::Png(body), None, None),
         _ if content_type.is_json() => {
-            let request: PredictRequest = from_json(&body)?;
+            let Object(request): Object<PredictRequest> = from_json(&body)?;
             (Input::Json(request.inputs), request.model, request.top_k)
         }
         _ => {

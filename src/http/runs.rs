@@ -1,7 +1,7 @@
 //! Runs: start a training, list, look, cancel, delete.
 
 use super::error::{Code, Problem};
-use super::extract::{ApiJson, ApiPath, ApiQuery, DEFAULT_LIMIT, checked_limit};
+use super::extract::{ApiJson, ApiPath, ApiQuery, DEFAULT_LIMIT, checked_limit, optional_object};
 use super::hyperparameters::{self, DEFAULT_SEED, FaultsRequest, HyperparametersRequest, SEED};
 use super::number::{Checker, Number};
 use super::order::{self, Found};
@@ -36,10 +36,10 @@ pub struct TrainRequest {
     #[serde(default)]
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     model: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     hyperparameters: Option<HyperparametersRequest>,
     /// Defects of the reference trainers, `true` reproduces one; `nn` and `debug` only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     faults: Option<FaultsRequest>,
     /// The same seed, data and hyperparameters give the same bits.
     #[serde(default)]

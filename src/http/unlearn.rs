@@ -1,7 +1,7 @@
 //! `POST /unlearn`: make a version forget.
 
 use super::error::{Code, FieldError, Problem};
-use super::extract::ApiJson;
+use super::extract::{ApiJson, object, optional_object};
 use super::hyperparameters::{DEFAULT_SEED, SEED};
 use super::methods::{self, MethodName, MethodRequest};
 use super::models;
@@ -36,10 +36,11 @@ const BOUND: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
 pub struct UnlearnRequest {
     /// The version that is to forget: `name`, `name@alias`, `name:version` or its id. It is not changed.
     model: String,
+    #[serde(deserialize_with = "object")]
     forget: ForgetRequest,
     /// How; `GET /unlearn/methods` describes them.
     method: MethodName,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     hyperparameters: Option<MethodRequest>,
     /// How thoroughly the effect is measured.
     #[serde(default)]
@@ -49,7 +50,7 @@ pub struct UnlearnRequest {
     #[schema(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991_i64, default = 1)]
     seed: Option<Number>,
     /// Move an alias to the new version if every bound holds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     promote: Option<PromoteRequest>,
     /// Revoke the parent when the new version is published.
     #[serde(default)]
@@ -77,7 +78,7 @@ pub struct ForgetRequest {
     #[serde(default)]
     subjects: Option<Vec<u64>>,
     /// A seeded random part of the training rows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     sample: Option<SampleRequest>,
 }
 
@@ -97,7 +98,7 @@ pub struct PromoteRequest {
     /// The alias to move.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     alias: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     only_if: OnlyRequest,
 }
 
@@ -105,11 +106,11 @@ pub struct PromoteRequest {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnlyRequest {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     forget_accuracy: Option<BoundRequest>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     retain_accuracy_drop: Option<BoundRequest>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     test_accuracy_drop: Option<BoundRequest>,
 }
 

@@ -48,6 +48,71 @@ async fn bodies_that_are_not_json_are_problems() {
     app.send(compressed).await.problem(415, "unsupported_media_type");
 }
 
+/// A list of values in the order of the fields would mean something else once a field is added.
+#[tokio::test]
+async fn a_list_of_values_never_stands_for_an_object() {
+    let app = TestApp::start().await;
+    app.train("digits", 1).await;
+    let put = app.put("/models/digits/aliases/prod", &json!([1])).await;
+    put.pointers(&[""]);
+    assert!(put.text().contains("an object"), "{}", put.text());
+    app.post("/models/digits/versions/1/revoke", &json!([null])).await.pointers(&[""]);
+    app.post("/predict", &json!(["digits", [[0]], null])).await.pointers(&[""]);
+    let training = json!(["standard", "digits", null, null, null, null, null, {}]);
+    app.post("/runs", &training).await.pointers(&[""]);
+    let unlearning = json!(["digits", { "class": 3 }, "reset_last"]);
+    app.post("/unlearn", &unlearning).await.pointers(&[""]);
+
+    let mut training = small_training("digits", 1);
+    training["hyperparameters"] = json!([8, 1, null, null, null, null, null, null, null]);
+    app.post("/runs", &training).await.pointers(&["/hyperparameters"]);
+    training["hyperparameters"] = json!({ "early_stopping": [1] });
+    app.post("/runs", &training).await.pointers(&["/hyperparameters/early_stopping"]);
+    let faults = json!({ "mode": "nn", "dataset": "digits", "faults": [true, true, true, true, true] });
+    app.post("/runs", &faults).await.pointers(&["/faults"]);
+
+    for (member, list) in [
+        ("/forget", json!([3, null, null, null])),
+        ("/forget/sample", json!([0.5, 1])),
+        ("/hyperparameters", json!([null, 1, null, null, null])),
+        ("/promote", json!(["prod", {}])),
+        ("/promote/only_if", json!([null, null, null])),
+        ("/promote/only_if/forget_accuracy", json!([0.5])),
+    ] {
+        let mut order = json!({ "model": "digits", "forget": { "class": 3 }, "method": "reset_last" });
+        match member {
+            "/forget/sample" => order["forget"] = json!({ "sample": list }),
+            "/promote/only_if" => order["promote"] = json!({ "alias": "prod", "only_if": list }),
+            "/promote/only_if/forget_accuracy" => {
+                order["promote"] = json!({ "alias": "prod", "only_if": { "forget_accuracy": list } });
+            }
+            _ => order[&member[1..]] = list,
+        }
+        app.post("/unlearn", &order).await.pointers(&[member]);
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_no_number_is_named() {
+    let app = TestApp::start().await;
+    for (path, pointer) in [
+        ("/models/digits/versions/-1", "{v}"),
+        ("/models/digits/versions/4294967296", "{v}"),
+        ("/datasets/digits/rows/1.5", "{row}"),
+        ("/runs?limit=-1", "?limit"),
+        ("/runs?limit=1e2", "?limit"),
+        ("/runs?limit=99999999999999999999", "?limit"),
+        ("/runs?kind=train&kind=train", "?kind"),
+    ] {
+        let problem = app.get(path).await.problem(400, "invalid_parameter");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+        let detail = problem["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("whole number") || pointer == "?kind", "{problem}");
+    }
+    let twice = app.post_as("/runs", "application/json", r#"{"mode":"nn","mode":"nn"}"#).await;
+    twice.pointers(&["/mode"]);
+}
+
 #[tokio::test]
 async fn bodies_above_the_limit_are_refused_by_their_length_and_by_their_bytes() {
     let app = TestApp::start().await;
