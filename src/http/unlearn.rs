@@ -209,26 +209,44 @@ impl Parent {
         }
     }
 
-    /// Memory of the method's own training and of a retraining for comparison, whichever is larger.
-    fn check_memory(&self, batch_size: Option<usize>, memory_limit: u64, checker: &mut Checker) {
+    /// Memory of the method's own training and of a retraining for comparison, whichever is larger, and of the
+    /// networks that are looked at beside it.
+    fn check_memory(
+        &self,
+        batch_size: Option<usize>,
+        verify: Verify,
+        memory_limit: u64,
+        checker: &mut Checker,
+    ) {
         let entry = &self.found.entry;
-        let needed = |recipe: &Recipe| {
-            let (n_features, n_classes) = (entry.input.n_features(), entry.class_names.len());
-            nn::predicted_bytes(recipe, entry.n_train as usize, n_features, n_classes)
+        let (n_features, n_classes) = (entry.input.n_features(), entry.class_names.len());
+        let needed =
+            |recipe: &Recipe| nn::predicted_bytes(recipe, entry.n_train as usize, n_features, n_classes);
+        let hidden = self.lineage.recipe.hidden();
+        let (network, measuring) = nn::network_bytes(hidden, n_features, n_classes);
+        let beside = |verify| match verify {
+            // the parent
+            Verify::Quick => measuring + network,
+            // the parent, the new network, and one retrained while the other one trains
+            Verify::Standard => measuring + 3 * network,
         };
         let retrain = needed(&self.lineage.recipe);
         let method = batch_size.map_or(0, |batch_size| {
-            let hidden = self.lineage.recipe.hidden().to_vec();
-            needed(&Recipe::Standard(Standard { hidden, batch_size, ..Standard::new(0) }))
+            needed(&Recipe::Standard(Standard { hidden: hidden.to_vec(), batch_size, ..Standard::new(0) }))
         });
-        let predicted = retrain.max(method);
-        if predicted > u128::from(memory_limit) {
-            let pointer = if method > retrain { "/hyperparameters/batch_size" } else { "/model" };
-            let detail = format!(
-                "needs about {} of memory, above this server's limit of {}",
-                human_bytes(predicted),
-                human_bytes(u128::from(memory_limit)),
-            );
+        let memory_limit = u128::from(memory_limit);
+        let predicted = retrain.max(method) + beside(verify);
+        if predicted > memory_limit {
+            let (pointer, advice) = if retrain.max(method) + beside(Verify::Quick) <= memory_limit {
+                ("/verify", "; `quick` needs less")
+            } else if method > retrain {
+                ("/hyperparameters/batch_size", "; use smaller batches")
+            } else {
+                ("/model", "; start the server with a higher `--memory-limit`")
+            };
+            let (predicted, limit) = (human_bytes(predicted), human_bytes(memory_limit));
+            let detail =
+                format!("needs about {predicted} of memory, above this server's limit of {limit}{advice}");
             checker.fail(pointer, detail);
         }
     }
@@ -261,7 +279,7 @@ impl UnlearnRequest {
         if let Some(forget) = &forget {
             parent.check_forget(forget, batch_size, &mut checker);
         }
-        parent.check_memory(batch_size, memory_limit, &mut checker);
+        parent.check_memory(batch_size, self.verify, memory_limit, &mut checker);
         let promote = self.promote.map(|promote| promote.check(&mut checker));
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
         let tags = order::check_tags(self.tags, &mut checker);

@@ -31,4 +31,6 @@ pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Stand
 pub use samples::{Features, Samples};
 pub use simd::kernel_family;
 pub use split::Split;
-pub use train::{BatchReport, EpochReport, Observer, Problem, TrainError, Trained, predicted_bytes, train};
+pub use train::{
+    BatchReport, EpochReport, Observer, Problem, TrainError, Trained, network_bytes, predicted_bytes, train,
+};

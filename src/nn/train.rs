@@ -102,18 +102,27 @@ pub fn train(
 
 /// Bytes a training will hold beside the dataset, for admission before anything is allocated.
 pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_classes: usize) -> u128 {
-    let mut widths = vec![n_features];
-    widths.extend_from_slice(recipe.hidden());
-    widths.push(n_classes);
-    let n_params: u128 = widths.windows(2).map(|w| (w[0] as u128 + 1) * w[1] as u128).sum();
-    let shape = Shape { widths, output_relu: false };
+    let (network, measuring) = network_bytes(recipe.hidden(), n_features, n_classes);
     let batch_size = match recipe {
         Recipe::Nn(recipe) | Recipe::Debug(recipe) => recipe.batch_size,
         Recipe::Standard(recipe) => recipe.batch_size,
     };
     // weights, velocity, gradient, best weights; the working copy of the reference modes fits in these
-    let params = 4 * 4 * n_params;
+    let params = 4 * network;
     // row lists with the order's scratch
     let rows = 24 * n_rows as u128;
-    params + rows + Batch::size_bytes(&shape, batch_size) + Evaluator::size_bytes(&shape)
+    let shape = shape_of(recipe.hidden(), n_features, n_classes);
+    params + rows + Batch::size_bytes(&shape, batch_size) + measuring
+}
+
+/// Bytes of one network's parameters, and of measuring networks of its shape.
+pub fn network_bytes(hidden: &[usize], n_features: usize, n_classes: usize) -> (u128, u128) {
+    let shape = shape_of(hidden, n_features, n_classes);
+    // not `Shape::n_params`: what is asked for may be more than a `usize` counts
+    let n_params: u128 = shape.widths.windows(2).map(|w| (w[0] as u128 + 1) * w[1] as u128).sum();
+    (4 * n_params, Evaluator::size_bytes(&shape))
+}
+
+fn shape_of(hidden: &[usize], n_features: usize, n_classes: usize) -> Shape {
+    Shape { widths: [&[n_features], hidden, &[n_classes]].concat(), output_relu: false }
 }

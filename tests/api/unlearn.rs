@@ -7,6 +7,23 @@ fn order(model: &str) -> Value {
     json!({ "model": model, "forget": { "class": 3 }, "method": "gradient_ascent" })
 }
 
+/// Beside a training, verification holds the networks it compares.
+#[tokio::test]
+async fn an_unlearning_is_refused_when_the_networks_it_compares_do_not_fit_into_memory() {
+    let app = TestApp::with_memory_limit("14MiB").await;
+    let mut training = crate::support::small_training("digits", 1);
+    training["hyperparameters"]["hidden"] = json!([512]);
+    assert_eq!(app.finish("/runs", &training).await["status"], "succeeded");
+    let mut order = json!({ "model": "digits", "forget": { "class": 3 }, "method": "retrain",
+                            "verify": "standard" });
+    let refused = app.post("/unlearn", &order).await;
+    refused.pointers(&["/verify"]);
+    assert!(refused.text().contains("quick"), "{}", refused.text());
+    order["verify"] = json!("quick");
+    let answer = app.post("/unlearn", &order).await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+}
+
 #[tokio::test]
 async fn bad_orders_are_pointed_at_and_nothing_starts() {
     let app = TestApp::start().await;
