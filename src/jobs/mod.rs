@@ -124,11 +124,14 @@ impl Engine {
         for (run, _) in store.reconcile().await? {
             tracing::warn!(run.id = %run.id, run.status = run.status.name(), "left behind by a dead process");
         }
-        let kept = store.servable_versions().await?;
-        let folder = artifacts.clone();
-        let n_swept = blocking(move || folder.sweep(&kept)).await?;
-        if n_swept > 0 {
-            tracing::info!(n_swept, "removed weight files without a version");
+        // a database that was lost or emptied must not take the weights with it
+        if !store.is_blank().await? {
+            let kept = store.servable_versions().await?;
+            let folder = artifacts.clone();
+            let n_swept = blocking(move || folder.sweep(&kept)).await?;
+            if n_swept > 0 {
+                tracing::info!(n_swept, "removed weight files without a version");
+            }
         }
         let shared = Arc::new(Shared::new(store.clone(), artifacts.clone(), executor));
         let pool = Arc::new(Pool { shared, threads: Mutex::default(), grace });

@@ -40,6 +40,7 @@ const INSERT: &str = "insert into run
 const SET_LAST_SEQ: &str = "update run set last_seq = $2 where run_id = $1";
 const DELETE: &str = "delete from run where run_id = $1";
 const COUNT_LOST: &str = "update run set n_lost = n_lost + 1 where run_id = $1 returning n_lost";
+const IS_BLANK: &str = "select not exists (select 1 from run) and not exists (select 1 from version)";
 const REPORT: &str = "select report from run where run_id = $1";
 const EVENTS: &str = "select run_id, seq, kind, data, at_ms from event
     where run_id = $1 and seq > $2 order by seq limit $3";
@@ -177,6 +178,11 @@ impl Store {
         }
         tx.commit().await?;
         Ok(changed)
+    }
+
+    /// Whether nothing has ever been stored here, or all of it is gone.
+    pub async fn is_blank(&self) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(IS_BLANK).fetch_one(&self.read).await?)
     }
 
     /// Deletes a terminal run with its events and report (`WrongState` otherwise). Versions it published stay.

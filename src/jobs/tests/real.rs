@@ -153,6 +153,24 @@ async fn an_interrupted_training_ends_bit_for_bit_like_one_that_was_not() {
     second.shutdown().await;
 }
 
+#[tokio::test]
+async fn an_empty_database_does_not_take_the_weights_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let artifacts = Artifacts::new(dir.path().join("weights")).unwrap();
+    let (lost, stray) = (Uuid::now_v7(), Uuid::now_v7());
+    artifacts.put(lost, &tiny_model()).unwrap();
+    let first = engine(dir.path()).await;
+    assert!(artifacts.read(lost).is_ok(), "nobody knows that these weights are garbage");
+
+    first.store.insert_run(train_run("m")).await.unwrap();
+    first.shutdown().await;
+    drop(first);
+    artifacts.put(stray, &tiny_model()).unwrap();
+    let second = engine(dir.path()).await;
+    assert!(artifacts.read(stray).is_err(), "a database that knows runs knows all versions");
+    second.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dataset_that_changed_or_is_unknown_fails_the_run_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();

@@ -158,6 +158,7 @@ async fn dropping_the_last_handle_ends_the_threads() {
 #[tokio::test]
 async fn starting_removes_weights_no_version_speaks_of() {
     let (dir, bench) = Bench::new(1).await;
+    bench.engine.store.insert_run(train_run("m")).await.unwrap();
     let lost = Uuid::now_v7();
     bench.engine.artifacts.put(lost, &super::real::tiny_model()).unwrap();
     let next = Bench::on(bench.engine.store.clone(), dir.path(), 1).await;
