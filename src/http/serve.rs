@@ -18,8 +18,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// How long requests that were under way may take once the server is to end.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long requests that were under way may take once the server is to end: with what follows it less than the
+/// ten seconds containers are commonly given.
+const DRAIN: Duration = Duration::from_secs(5);
 /// Time for answers already made to leave, after which connections nobody reads from are dropped.
 const FLUSH: Duration = Duration::from_millis(250);
 /// How long the health check waits.
@@ -105,14 +106,23 @@ impl Server {
         });
         let serving = axum::serve(listener, super::router(state.clone()))
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        tokio::select! {
-            served = async { serving.await } => served?,
-            // a connection whose client does not read would hold the line above for ever
-            () = drained(&state) => tracing::debug!("connections nobody reads from are dropped"),
-        }
-        state.engine.shutdown().await;
+        let answering = async {
+            let served = tokio::select! {
+                served = async { serving.await } => served,
+                // a connection whose client does not read would hold the line above for ever
+                () = drained(&state) => Ok(()),
+            };
+            shutdown.cancel();
+            served
+        };
+        // work is given back while slow requests are still waited for
+        let giving_back = async {
+            shutdown.cancelled().await;
+            state.engine.shutdown().await;
+        };
+        let (served, ()) = tokio::join!(answering, giving_back);
         state.engine.store.close().await;
-        Ok(())
+        Ok(served?)
     }
 }
 

@@ -5,6 +5,7 @@ use eventsource_stream::Eventsource;
 use futures_util::StreamExt;
 use lethe::domain::{EventKind, Status};
 use lethe::http::serve::Server;
+use lethe::jobs::Notice;
 use lethe::store::{NewEvent, RunChange};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -100,6 +101,42 @@ async fn a_reader_that_has_stopped_reading_holds_nobody_back() {
 
     let took = live.end().await;
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_run_is_given_back_at_once_while_a_slow_request_is_waited_for() {
+    let live = Live::start().await;
+    let client = client();
+    let order = endless_training();
+    let run: Value =
+        client.post(format!("{}/runs", live.url)).json(&order).send().await.unwrap().json().await.unwrap();
+    let path = format!("{}{}", live.url, run["links"]["events"].as_str().unwrap());
+    let mut events = client.get(&path).send().await.unwrap().bytes_stream().eventsource();
+    while !events.next().await.unwrap().unwrap().data.contains(r#""running""#) {}
+
+    let mut slow = TcpStream::connect(live.address).await.unwrap();
+    let head = "POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                expect: 100-continue\r\ncontent-length: 100\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // the server says this when it begins to wait for the body
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+
+    let store = live.state.engine.store.clone();
+    let id = run["id"].as_str().unwrap().parse().unwrap();
+    let mut notices = live.state.engine.subscribe(id);
+    let ending = tokio::spawn(live.end());
+    let given_back = async { while notices.recv().await.is_ok_and(|notice| !is_queued(&notice)) {} };
+    tokio::time::timeout(Duration::from_secs(3), given_back).await.expect("the run is given back at once");
+    assert!(!ending.is_finished(), "the slow request is still waited for");
+    assert_eq!(store.run(id).await.unwrap().status, Status::Queued);
+    drop(slow);
+    ending.await.unwrap();
+}
+
+fn is_queued(notice: &Notice) -> bool {
+    matches!(notice, Notice::Durable(event) if event.data["status"] == "queued")
 }
 
 #[tokio::test]
