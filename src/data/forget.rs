@@ -17,7 +17,7 @@ pub enum ForgetError {
         "dataset `{0}` does not say which person a row came from; `GET /datasets/{0}` says if that can be mended"
     )]
     NoSubjects(String),
-    #[error("the forget set is empty")]
+    #[error("the forget set is empty: the model was trained on no such row, or has forgotten it")]
     Empty,
     #[error("the forget set holds every training row; revoke the model instead")]
     Everything,
