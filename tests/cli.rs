@@ -35,6 +35,22 @@ fn json(output: &Output, code: i32) -> Value {
     serde_json::from_str(&check(output, code)).unwrap()
 }
 
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let train = ["train", "--json", "--model", "m", "--hidden", "4", "--epochs", "1"];
+    let predict = ["predict", "m", "--dataset", "digits", "--row", "17"];
+    for args in [&train[..], &predict[..], &["openapi"]] {
+        let mut child = lethe(dir.path(), args).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = child.wait().unwrap();
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+        assert_eq!(status.code(), Some(0), "{args:?}: {stderr}");
+    }
+}
+
 /// A server on a port of its own, ended with the test.
 struct Serving {
     child: Child,

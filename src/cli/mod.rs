@@ -7,6 +7,7 @@ mod demo;
 mod draw;
 mod error;
 mod follow;
+mod out;
 mod predict;
 mod report;
 mod rows;

@@ -3,6 +3,7 @@
 use super::args::PredictArgs;
 use super::draw::{self, Style, percent};
 use super::error::CliError;
+use super::out::{say, say_as_is};
 use super::server::Server;
 use serde_json::{Value, json};
 use std::io::Read as _;
@@ -20,11 +21,11 @@ pub async fn predict(args: &PredictArgs, server: &Server) -> Result<(), CliError
         let request = json!({ "inputs": [row["features"]], "top_k": args.top_k });
         let answer = server.client().post(&path, &request).await?;
         if args.connection.json {
-            println!("{answer}");
+            say!("{answer}");
         } else {
-            print!("{}", picture(&grey_values(&row["features"]), style));
-            print!("{}", describe(&answer, style));
-            println!("  the label says {}", row["label"]);
+            say_as_is!("{}", picture(&grey_values(&row["features"]), style));
+            say_as_is!("{}", describe(&answer, style));
+            say!("  the label says {}", row["label"]);
         }
         return Ok(());
     }
@@ -39,17 +40,17 @@ pub async fn predict(args: &PredictArgs, server: &Server) -> Result<(), CliError
         let mut answer = server.client().post_bytes(&path, content_type, bytes).await?;
         if args.connection.json {
             answer["file"] = file.as_str().into();
-            println!("{answer}");
+            say!("{answer}");
             continue;
         }
         if args.files.len() > 1 {
-            println!("{}", style.bold(file));
+            say!("{}", style.bold(file));
         }
         let one = answer["predictions"].as_array().is_some_and(|predictions| predictions.len() == 1);
         if one {
-            print!("{}", picture(&pixels, style));
+            say_as_is!("{}", picture(&pixels, style));
         }
-        print!("{}", describe(&answer, style));
+        say_as_is!("{}", describe(&answer, style));
     }
     Ok(())
 }

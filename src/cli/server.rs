@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::error::CliError;
+use super::out::say;
 use crate::config::Config;
 use crate::data::Catalogue;
 use crate::http::serve::{self, ServeError};
@@ -73,10 +74,10 @@ impl Server {
     /// Says how to find a run again that goes on without us.
     pub fn leave(&self, run: &Value, json: bool) {
         if json {
-            println!("{run}");
+            say!("{run}");
         } else {
             let id = run["id"].as_str().unwrap_or_default();
-            println!("started run {id}\n  watch it: curl -N {}/runs/{id}/events", self.client.base());
+            say!("started run {id}\n  watch it: curl -N {}/runs/{id}/events", self.client.base());
         }
     }
 

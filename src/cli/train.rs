@@ -4,6 +4,7 @@ use super::args::TrainArgs;
 use super::draw::percent;
 use super::error::CliError;
 use super::follow::{self, Screen};
+use super::out::say;
 use super::server::Server;
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ pub async fn train(args: &TrainArgs, server: &Server) -> Result<(), CliError> {
         follow::until_interrupted(server.client(), std::slice::from_ref(&id), &screen, watch).await?;
     screen.settle();
     if json {
-        println!("{}", finished.run);
+        say!("{}", finished.run);
     }
     let version = follow::published(&finished.run)?;
     if !json {
@@ -34,7 +35,7 @@ pub async fn train(args: &TrainArgs, server: &Server) -> Result<(), CliError> {
             (Some(value), Some(epoch)) => format!(": {} at best, in epoch {epoch}", percent(value)),
             _ => String::new(),
         };
-        println!("published {version}{best}");
+        say!("published {version}{best}");
     }
     Ok(())
 }

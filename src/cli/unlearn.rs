@@ -4,6 +4,7 @@ use super::args::UnlearnArgs;
 use super::draw::Style;
 use super::error::CliError;
 use super::follow::{self, Screen};
+use super::out::{say, say_as_is};
 use super::report::{self, Detail};
 use super::server::Server;
 use super::train::id_of;
@@ -28,9 +29,9 @@ pub async fn unlearn(args: &UnlearnArgs, server: &Server) -> Result<(), CliError
     follow::published(&finished.run)?;
     let report = server.client().get(&format!("/runs/{id}/report")).await?;
     if json {
-        println!("{report}");
+        say!("{report}");
     } else {
-        print!("{}", report::render(&report, Detail::Full, Style::of_stdout()));
+        say_as_is!("{}", report::render(&report, Detail::Full, Style::of_stdout()));
     }
     match report["verdict"].as_str() {
         Some("fail") => {

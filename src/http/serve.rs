@@ -319,6 +319,8 @@ async fn check_health(listen: &str) -> io::Result<()> {
 pub fn openapi_command() -> ExitCode {
     match io::stdout().write_all(super::openapi_yaml().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
+        // its reader has seen enough
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }

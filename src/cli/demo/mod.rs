@@ -11,6 +11,7 @@ use super::predict::{describe, grey_values, picture};
 use super::report::{self, Detail};
 use super::server::{Port, Server};
 use super::train::id_of;
+use crate::cli::out::{say, say_as_is};
 use crate::config::Config;
 use clap::Args;
 use serde_json::{Value, json};
@@ -62,16 +63,16 @@ pub async fn demo(args: &DemoArgs, config: &Config) -> Result<(), CliError> {
 
 async fn tell(args: &DemoArgs, server: &mut Server) -> Result<(), CliError> {
     let style = Style::of_stdout();
-    println!("{}\n", style.bold("Lethe: two networks learn the same digits, one of them backwards."));
+    say!("{}\n", style.bold("Lethe: two networks learn the same digits, one of them backwards."));
     let data = data::choose(args, server).await?;
-    println!("data    {}", wrap(&data.told, 8, WIDTH));
-    println!("server  {}  (the same story as a page, live)\n", server.client().base());
+    say!("data    {}", wrap(&data.told, 8, WIDTH));
+    say!("server  {}  (the same story as a page, live)\n", server.client().base());
     Teller { client: server.client().clone(), args, data, style }.tell().await?;
     let base = server.client().base();
     if !server.is_own() {
-        println!("Everything is at {base}/ to look at.");
+        say!("Everything is at {base}/ to look at.");
     } else if !args.exit {
-        println!("The server keeps running: open {base}/ to see it all. Ctrl-C ends it.");
+        say!("The server keeps running: open {base}/ to see it all. Ctrl-C ends it.");
         server.wait_for_interrupt().await?;
     }
     Ok(())
@@ -121,7 +122,7 @@ impl Teller<'_> {
     }
 
     fn chapter(&self, number: u32, title: &str) {
-        println!("{}\n", self.style.bold(&format!("{number}. {title}")));
+        say!("{}\n", self.style.bold(&format!("{number}. {title}")));
     }
 
     fn order(&self, mode: &str) -> Value {
@@ -157,7 +158,7 @@ impl Teller<'_> {
             panel("nn: accuracy on unseen images", Color::Red, nn),
             panel("debug: the same", Color::Blue, debug),
         ];
-        println!("\n{}", panels(&both, WIDTH, PLOT_HEIGHT, self.style));
+        say!("\n{}", panels(&both, WIDTH, PLOT_HEIGHT, self.style));
         say(&words::curves(&nn.epochs, &debug.epochs));
     }
 
@@ -180,9 +181,9 @@ impl Teller<'_> {
             }
         }
         let Some((row, image, debug, nn)) = shown else { return Ok(()) };
-        println!("test image {row}, a {}:", image["label"]);
-        print!("{}", picture(&grey_values(&image["features"]), self.style));
-        println!("{}{}", describe(&debug, self.style), describe(&nn, self.style));
+        say!("test image {row}, a {}:", image["label"]);
+        say_as_is!("{}", picture(&grey_values(&image["features"]), self.style));
+        say!("{}{}", describe(&debug, self.style), describe(&nn, self.style));
         Ok(())
     }
 
@@ -197,7 +198,7 @@ impl Teller<'_> {
         screen.settle();
         follow::published(&finished.run)?;
         let report = self.client.get(&format!("/runs/{id}/report")).await?;
-        println!("\n{}", report::render(&report, Detail::Accuracies, self.style));
+        say!("\n{}", report::render(&report, Detail::Accuracies, self.style));
         Ok(Forgotten { what: what.to_owned(), report })
     }
 
@@ -219,7 +220,7 @@ impl Teller<'_> {
             let points = accuracies(finished, "test_accuracy");
             if let (Some(first), Some(last)) = (points.first(), points.last()) {
                 let (first, last) = (percent(first.1), percent(last.1));
-                println!("  {name:<22} {first} after one epoch, {last} after {}", finished.epochs.len());
+                say!("  {name:<22} {first} after one epoch, {last} after {}", finished.epochs.len());
             }
         }
         for Forgotten { what, report } in forgotten {
@@ -236,17 +237,17 @@ impl Teller<'_> {
                 )
             };
             let verdict = report["verdict"].as_str().unwrap_or("?");
-            println!("  {:<22} verdict: {verdict}", format!("forgot {what}"));
-            println!("  {:<22} on it {}", "", of("forget_accuracy"));
-            println!("  {:<22} on test images {}", "", of("test_accuracy"));
+            say!("  {:<22} verdict: {verdict}", format!("forgot {what}"));
+            say!("  {:<22} on it {}", "", of("forget_accuracy"));
+            say!("  {:<22} on test images {}", "", of("test_accuracy"));
         }
-        println!();
+        say!();
     }
 }
 
 /// A paragraph.
 fn say(text: &str) {
-    println!("{}\n", wrap(text, 0, WIDTH));
+    say!("{}\n", wrap(text, 0, WIDTH));
 }
 
 /// (epoch, fraction) of a measure.
