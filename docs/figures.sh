@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 lethe() { ./target/release/lethe "$@"; }
 
-lethe serve --listen 127.0.0.1:0 --data-dir "$folder" --train-threads 2 >"$folder/address" 2>"$folder/log" &
+./target/release/lethe serve --listen 127.0.0.1:0 --data-dir "$folder" --train-threads 2 >"$folder/address" 2>"$folder/log" &
 server=$!
 trap 'kill $server; wait $server || true; rm -rf "$folder"' EXIT
 until grep -q '^listening on ' "$folder/address"; do kill -0 $server; sleep 0.1; done
