@@ -106,17 +106,9 @@ fn names_cannot_break_out_of_the_picture() {
     assert!(!svg.contains("<script") && !svg.contains("<b>"));
 }
 
-/// Writes the pictures for a human eye: `LETHE_CHART_DIR=/tmp cargo test --lib pictures -- --ignored`.
 #[test]
-#[ignore = "for looking at"]
-fn pictures_to_look_at() {
-    let dir = std::path::PathBuf::from(std::env::var_os("LETHE_CHART_DIR").expect("LETHE_CHART_DIR"));
-    let write = |name: &str, svg: String| std::fs::write(dir.join(name), svg).unwrap();
-    write(
-        "compare.svg",
-        draw("nn against debug, accuracy and loss on mnist", &[falling("nn"), climbing("debug")]),
-    );
-    write("one.svg", draw("debug on mnist", &[climbing("debug")]));
-    write("forget.svg", draw("digits forgets class 3 (gradient ascent)", &[forgetting()]));
-    write("none.svg", draw("nn on mnist", &[Series::new("nn")]));
+fn an_unlearning_run_shows_what_it_keeps_and_what_it_loses() {
+    let svg = draw("digits forgets class 3", &[forgetting()]);
+    check(&svg);
+    assert!(svg.contains("retained rows") && svg.contains("forgotten rows"));
 }

@@ -72,9 +72,8 @@ pub async fn list_models(
     let page = PageView::new(names, limit, ModelName::to_string);
     let mut data = Vec::with_capacity(page.data.len());
     for name in page.data {
-        let versions = app.engine.store.versions(&name).await?;
+        let (aliases, versions) = pointers_and_versions(&app, &name).await?;
         let latest = versions.iter().find(|version| version.revoked_at.is_none()).map(VersionView::of);
-        let aliases = aliases_of(&app, &name, &versions).await?;
         data.push(ModelSummary { name: name.to_string(), latest, n_versions: versions.len(), aliases });
     }
     Ok(Json(PageView { data, has_more: page.has_more, next: page.next }))
@@ -89,29 +88,32 @@ pub async fn get_model(
     ApiPath(name): ApiPath<String>,
 ) -> Result<Json<ModelView>, Problem> {
     let name = model_name(&name)?;
-    let versions = app.engine.store.versions(&name).await?;
+    let (aliases, versions) = pointers_and_versions(&app, &name).await?;
     if versions.is_empty() {
         return Err(Problem::model_not_found(&name));
     }
     Ok(Json(ModelView {
         latest: versions.iter().find(|version| version.revoked_at.is_none()).map(|version| version.number),
-        aliases: aliases_of(&app, &name, &versions).await?,
+        aliases,
         versions: versions.iter().map(VersionView::of).collect(),
         name: name.to_string(),
     }))
 }
 
-async fn aliases_of(
+/// A model's aliases and versions. Aliases are read first: a version published in between is then in the list
+/// of versions, instead of missing under an alias that already points at it.
+async fn pointers_and_versions(
     app: &AppState,
     name: &ModelName,
-    versions: &[Version],
-) -> Result<Vec<AliasView>, Problem> {
+) -> Result<(Vec<AliasView>, Vec<Version>), Problem> {
     let aliases = app.engine.store.aliases(name).await?;
+    let versions = app.engine.store.versions(name).await?;
     let number_of = |id: Uuid| versions.iter().find(|version| version.id == id).map(|version| version.number);
-    Ok(aliases
+    let aliases = aliases
         .iter()
         .filter_map(|alias| number_of(alias.version).map(|number| AliasView::of(alias, number)))
-        .collect())
+        .collect();
+    Ok((aliases, versions))
 }
 
 /// Look at a version, revoked or not.
