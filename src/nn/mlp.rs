@@ -139,10 +139,22 @@ vectorised! {
 
 #[inline(always)]
 fn add_rows_body(x: &[f32], weights: &[f32], z: &mut [f32]) {
-    for (&x, row) in x.iter().zip(weights.chunks_exact(z.len())) {
-        if x != 0.0 {
-            for (z, &w) in z.iter_mut().zip(row) {
-                *z += x * w;
+    let mut lit = x.iter().zip(weights.chunks_exact(z.len())).filter(|&(&x, _)| x != 0.0);
+    loop {
+        // four rows a pass: `z` is loaded and stored once for them, and summed in the same order
+        match [lit.next(), lit.next(), lit.next(), lit.next()] {
+            [Some((&x0, row0)), Some((&x1, row1)), Some((&x2, row2)), Some((&x3, row3))] => {
+                for ((((z, &w0), &w1), &w2), &w3) in z.iter_mut().zip(row0).zip(row1).zip(row2).zip(row3) {
+                    *z = (((*z + x0 * w0) + x1 * w1) + x2 * w2) + x3 * w3;
+                }
+            }
+            rest => {
+                for (&x, row) in rest.into_iter().flatten() {
+                    for (z, &w) in z.iter_mut().zip(row) {
+                        *z += x * w;
+                    }
+                }
+                return;
             }
         }
     }
