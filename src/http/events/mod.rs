@@ -250,6 +250,10 @@ fn follow(
                         Ok(Notice::Durable(_)) | Err(RecvError::Lagged(_)) => break,
                         Ok(Notice::Ephemeral { kind, data }) => yield Ok(ephemeral(kind, &data)),
                         Err(RecvError::Closed) => {
+                            // a run that ended and was deleted while this reader lagged has nothing more to say
+                            if runs::load(&app, run.id).await.is_err() {
+                                return;
+                            }
                             notices = app.engine.subscribe(run.id);
                             tokio::time::sleep(Duration::from_millis(100)).await;
                             break;

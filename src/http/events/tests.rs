@@ -108,6 +108,23 @@ mod following {
         assert_eq!(ids(&mut body, u64::MAX).await, [17, 18]);
     }
 
+    /// Regression: such a reader was given heartbeats for ever.
+    #[tokio::test]
+    async fn a_reader_whose_run_is_deleted_before_it_hears_the_end_is_let_go() {
+        let (app, _dir) = idle_app().await;
+        let store = app.engine.store.clone();
+        let (run, _) = store.insert_run(queued_run()).await.unwrap();
+        let (sender, receiver) = broadcast::channel(2);
+        let permit = app.streams.clone().try_acquire_owned().unwrap();
+        let frames = follow(app.clone(), run.clone(), None, receiver, permit, HEARTBEAT);
+        let mut body = event_stream(frames).into_body().into_data_stream();
+        assert_eq!(ids(&mut body, 1).await, [1]);
+        store.advance(run.id, None, RunChange::to(Status::Canceled), vec![]).await.unwrap();
+        store.delete_run(run.id).await.unwrap();
+        drop(sender);
+        assert_eq!(ids(&mut body, u64::MAX).await, [] as [u64; 0]);
+    }
+
     #[tokio::test]
     async fn an_ending_server_ends_its_streams() {
         let (app, _dir) = idle_app().await;
