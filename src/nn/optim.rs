@@ -36,11 +36,6 @@ impl Sgd {
         }
         add_scaled(-learning_rate as f32, &self.velocity, mlp.params_mut());
     }
-
-    /// The accumulated velocity, in the layout of the parameters.
-    pub fn velocity(&self) -> &[f32] {
-        &self.velocity
-    }
 }
 
 vectorised! {

@@ -40,22 +40,20 @@ impl Look {
         let test_class_accuracy = (!context.test_of_class.is_empty())
             .then(|| context.evaluator.evaluate(mlp, context.test.0, &context.test_of_class).accuracy);
         let (test_samples, test_rows) = context.test.clone();
-        let mut against = |samples: Samples<'_>, rows: &[u32], of: fn(&[f32], &[f32]) -> f64| {
-            reference.map(|reference| divergence(context, mlp, reference, samples, rows, of))
+        let mut against = |samples: Samples<'_>, rows: &[u32]| {
+            reference.map(|reference| Divergence::between(context, mlp, reference, samples, rows))
         };
-        let js_forget = against(task.train, task.forget, js_bits);
-        // the retrained model's answers are what should be matched: KL(retrained ‖ this)
-        let kl_forget = against(task.train, task.forget, |p, q| kl_nats(q, p));
-        let kl_test = against(test_samples, &test_rows, |p, q| kl_nats(q, p));
+        let on_forget = against(task.train, task.forget);
+        let on_test = against(test_samples, &test_rows);
         Self {
             forget,
             retain_accuracy,
             test,
             test_class_accuracy,
             attack: matched_attack(context, mlp),
-            js_forget,
-            kl_forget,
-            kl_test,
+            js_forget: on_forget.map(|divergence| divergence.js),
+            kl_forget: on_forget.map(|divergence| divergence.kl),
+            kl_test: on_test.map(|divergence| divergence.kl),
             dormant_accuracy: None,
             n_forget: task.forget.len(),
             n_retain: context.retain.len(),
@@ -64,19 +62,31 @@ impl Look {
     }
 }
 
-/// Mean of `of(answers, reference's answers)` over the rows.
-fn divergence(
-    context: &mut Context<'_>,
-    mlp: &Mlp,
-    reference: &Mlp,
-    samples: Samples<'_>,
-    rows: &[u32],
-    of: fn(&[f32], &[f32]) -> f64,
-) -> f64 {
-    let p = probabilities(context, mlp, samples, rows);
-    let q = probabilities(context, reference, samples, rows);
-    let c = samples.n_classes();
-    p.chunks_exact(c).zip(q.chunks_exact(c)).map(|(p, q)| of(p, q)).sum::<f64>() / rows.len() as f64
+/// How far a network's answers lie from a retrained one's, as means over some rows.
+#[derive(Clone, Copy)]
+struct Divergence {
+    /// Jensen–Shannon, bits.
+    js: f64,
+    /// KL(retrained ‖ this), nats: the retrained model's answers are what should be matched.
+    kl: f64,
+}
+
+impl Divergence {
+    fn between(
+        context: &mut Context<'_>,
+        mlp: &Mlp,
+        retrained: &Mlp,
+        samples: Samples<'_>,
+        rows: &[u32],
+    ) -> Self {
+        let p = probabilities(context, mlp, samples, rows);
+        let q = probabilities(context, retrained, samples, rows);
+        let c = samples.n_classes();
+        let mean = |of: fn(&[f32], &[f32]) -> f64| {
+            p.chunks_exact(c).zip(q.chunks_exact(c)).map(|(p, q)| of(p, q)).sum::<f64>() / rows.len() as f64
+        };
+        Self { js: mean(js_bits), kl: mean(|p, q| kl_nats(q, p)) }
+    }
 }
 
 /// The rows' class probabilities, row after row.
