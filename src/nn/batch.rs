@@ -2,7 +2,7 @@
 
 use super::loss::{argmax, cross_entropy_in_place};
 use super::matmul::{MatRef, matmul};
-use super::simd::vectorised;
+use super::simd::{Simd, vectorised};
 use super::{Mlp, Samples, Shape};
 
 /// Buffers for batches of up to a fixed number of rows.
@@ -167,7 +167,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_bias_body(z: &mut [f32], bias: &[f32]) {
+fn add_bias_body<S: Simd>(z: &mut [f32], bias: &[f32]) {
     for z in z.chunks_exact_mut(bias.len()) {
         for (z, &b) in z.iter_mut().zip(bias) {
             *z += b;
@@ -181,7 +181,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_bias_relu_body(z: &mut [f32], bias: &[f32]) {
+fn add_bias_relu_body<S: Simd>(z: &mut [f32], bias: &[f32]) {
     for z in z.chunks_exact_mut(bias.len()) {
         for (z, &b) in z.iter_mut().zip(bias) {
             let sum = *z + b;
@@ -197,7 +197,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn mask_body(dx: &mut [f32], activation: &[f32]) {
+fn mask_body<S: Simd>(dx: &mut [f32], activation: &[f32]) {
     for (dx, &a) in dx.iter_mut().zip(activation) {
         *dx = if a > 0.0 { *dx } else { 0.0 };
     }
@@ -209,7 +209,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn sum_rows_body(matrix: &[f32], decay: f32, sums: &mut [f32]) {
+fn sum_rows_body<S: Simd>(matrix: &[f32], decay: f32, sums: &mut [f32]) {
     if decay == 0.0 {
         sums.fill(0.0);
     } else {

@@ -1,7 +1,7 @@
 //! The multi-layer perceptron: every parameter in one buffer, and views into it.
 
 use super::loss::softmax;
-use super::simd::vectorised;
+use super::simd::{Simd, vectorised};
 use std::ops::Range;
 
 /// What a network looks like, without its numbers.
@@ -138,20 +138,21 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_rows_body(x: &[f32], weights: &[f32], z: &mut [f32]) {
+fn add_rows_body<S: Simd>(x: &[f32], weights: &[f32], z: &mut [f32]) {
     let mut lit = x.iter().zip(weights.chunks_exact(z.len())).filter(|&(&x, _)| x != 0.0);
     loop {
         // four rows a pass: `z` is loaded and stored once for them, and summed in the same order
         match [lit.next(), lit.next(), lit.next(), lit.next()] {
             [Some((&x0, row0)), Some((&x1, row1)), Some((&x2, row2)), Some((&x3, row3))] => {
                 for ((((z, &w0), &w1), &w2), &w3) in z.iter_mut().zip(row0).zip(row1).zip(row2).zip(row3) {
-                    *z = (((*z + x0 * w0) + x1 * w1) + x2 * w2) + x3 * w3;
+                    let sum = S::mul_add(x1, w1, S::mul_add(x0, w0, *z));
+                    *z = S::mul_add(x3, w3, S::mul_add(x2, w2, sum));
                 }
             }
             rest => {
                 for (&x, row) in rest.into_iter().flatten() {
                     for (z, &w) in z.iter_mut().zip(row) {
-                        *z += x * w;
+                        *z = S::mul_add(x, w, *z);
                     }
                 }
                 return;

@@ -1,7 +1,7 @@
 //! Stochastic gradient descent with momentum, and its learning-rate schedules.
 
 use super::batch::Batch;
-use super::simd::vectorised;
+use super::simd::{Simd, vectorised};
 use super::{Mlp, Schedule};
 
 /// Velocity of SGD with momentum:
@@ -44,9 +44,9 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_scaled_body(a: f32, x: &[f32], y: &mut [f32]) {
+fn add_scaled_body<S: Simd>(a: f32, x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
-        *y += a * x;
+        *y = S::mul_add(a, x, *y);
     }
 }
 
@@ -85,6 +85,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::simd::tests::on_every_isa;
 
     #[test]
     fn schedules_start_at_the_base_rate_and_end_where_they_should() {
@@ -95,6 +96,17 @@ mod tests {
         assert!(rate(Schedule::Cosine, 999) < 1e-6 && rate(Schedule::Cosine, 999) > 0.0);
         let step = Schedule::Step { every_epochs: 3, factor: 0.5 };
         assert_eq!((rate(step, 299), rate(step, 300), rate(step, 600)), (0.1, 0.05, 0.025));
+    }
+
+    #[test]
+    fn adding_gives_the_same_bits_on_every_instruction_set() {
+        let x: Vec<f32> = (0..77).map(|i| libm::sinf(i as f32)).collect();
+        let sums = on_every_isa(|| {
+            let mut y: Vec<f32> = x.iter().rev().copied().collect();
+            add_scaled(0.3, &x, &mut y);
+            y
+        });
+        assert!(sums.iter().all(|sum| *sum == sums[0]));
     }
 
     #[test]

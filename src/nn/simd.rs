@@ -1,60 +1,231 @@
 //! One body, compiled for each instruction set, chosen at run time.
 //!
-//! The bodies use no fused multiply-add and fix the order of every sum by hand, so all versions
-//! give the same bits; wider registers only make them faster.
+//! The bodies multiply and add with a single rounding and fix the order of every sum by hand, so all
+//! versions give the same bits; wider registers only make them faster. Where the hardware has no fused
+//! multiply-add it is computed in f64, slowly, to the same bits.
 
-/// Defines `pub fn name(args) -> ret` that runs `body` compiled for the best instruction set there is.
+use std::sync::OnceLock;
+
+/// Floats handled together: one AVX-512 register, two of AVX2, four of NEON.
+pub const LANES: usize = 16;
+
+/// The instruction sets a kernel is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// x86-64 with AVX-512 F, BW, DQ and VL.
+    Avx512,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// What every machine of the target architecture has.
+    Portable,
+}
+
+impl Isa {
+    pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
+
+    /// The best one this machine has.
+    #[inline]
+    pub fn detect() -> Self {
+        #[cfg(test)]
+        if let Some(isa) = tests::FORCED.get() {
+            return isa;
+        }
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Self::ALL.into_iter().find(|isa| isa.is_available()).unwrap_or(Self::Portable))
+    }
+
+    pub fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("fma")
+            }
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Portable => true,
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self == Self::Portable
+        }
+    }
+}
+
+/// The instruction set the kernels use here, as recorded with a run. It decides speed, not bits.
+pub fn kernel_family() -> &'static str {
+    match Isa::detect() {
+        Isa::Avx512 => "avx512",
+        Isa::Avx2 => "avx2",
+        Isa::Portable => "portable",
+    }
+}
+
+/// What a kernel's body is generic over.
+pub trait Simd {
+    /// `a·b + c`, rounded once (IEEE 754-2008, `fusedMultiplyAdd`).
+    fn mul_add(a: f32, b: f32, c: f32) -> f32;
+}
+
+/// 32 registers of one lane each.
+#[derive(Debug)]
+pub struct Wide;
+
+impl Simd for Wide {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+/// A lane takes two registers or more, of 16 or 32; multiply-add is one instruction.
+#[derive(Debug)]
+pub struct Narrow;
+
+impl Simd for Narrow {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+/// No fused multiply-add in hardware.
+#[derive(Debug)]
+pub struct Emulated;
+
+impl Simd for Emulated {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        mul_add_in_f64(a, b, c)
+    }
+}
+
+/// The fused multiply-add of f32 by operations of f64.
+///
+/// The product is exact in f64. Their sum is rounded to odd, by the error of Knuth's two-sum, which keeps the
+/// second rounding, to f32, from going astray: Boldo & Melquiond 2008 (IEEE Trans. Computers 57(4)),
+/// "Emulation of FMA and correctly rounded sums".
+#[inline(always)]
+fn mul_add_in_f64(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    let c_part = sum - product;
+    let error = (product - (sum - c_part)) + (c - c_part);
+    // not `!= 0`: beside an infinity the error is no number, and nothing is to be mended
+    let is_inexact = error.abs() > 0.0;
+    let away_from_zero = (error > 0.0) == (sum > 0.0);
+    let bits = sum.to_bits();
+    let odd = match (is_inexact && bits & 1 == 0, away_from_zero) {
+        (false, _) => bits,
+        (true, true) => bits + 1,
+        (true, false) => bits - 1,
+    };
+    f64::from_bits(odd) as f32
+}
+
+/// Defines `fn name(args)` that runs `body`, generic over [`Simd`], compiled for the best instruction set
+/// there is.
 macro_rules! vectorised {
-    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:path;) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident;) => {
         $(#[$doc])*
         #[inline]
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+                use $crate::nn::simd::{Emulated, Isa, Narrow, Wide};
+
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? {
-                    $body($($arg),*)
+                    $body::<Wide>($($arg),*)
                 }
-                #[target_feature(enable = "avx2")]
+                #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    $body($($arg),*)
+                    $body::<Narrow>($($arg),*)
                 }
-                if is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-                {
-                    #[expect(unsafe_code, reason = "only entered when the features are there")]
-                    // SAFETY: the four features the function is compiled for were just detected.
-                    return unsafe { avx512($($arg),*) };
-                }
-                if is_x86_feature_detected!("avx2") {
-                    #[expect(unsafe_code, reason = "only entered when the feature is there")]
-                    // SAFETY: the feature the function is compiled for was just detected.
-                    return unsafe { avx2($($arg),*) };
+                match Isa::detect() {
+                    Isa::Avx512 => {
+                        #[expect(unsafe_code, reason = "only entered when the features are there")]
+                        // SAFETY: `Isa::detect` has found the features the function is compiled for.
+                        unsafe {
+                            avx512($($arg),*)
+                        }
+                    }
+                    Isa::Avx2 => {
+                        #[expect(unsafe_code, reason = "only entered when the features are there")]
+                        // SAFETY: `Isa::detect` has found the features the function is compiled for.
+                        unsafe {
+                            avx2($($arg),*)
+                        }
+                    }
+                    Isa::Portable => $body::<Emulated>($($arg),*),
                 }
             }
-            $body($($arg),*)
+            // NEON has a fused multiply-add; what another target lacks, its C library has
+            #[cfg(not(target_arch = "x86_64"))]
+            $body::<$crate::nn::simd::Narrow>($($arg),*)
         }
     };
 }
 pub(crate) use vectorised;
 
-/// Floats handled together; every inner loop is a multiple of it, and every sum has this many parts.
-pub const LANES: usize = 16;
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::cell::Cell;
 
-/// The instruction sets the matrix product may use here, as recorded with a run.
-///
-/// Everything but the matrix product gives the same bits on all of them.
-pub fn kernel_family() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return "avx512";
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return "avx2";
+    thread_local! {
+        pub(super) static FORCED: Cell<Option<Isa>> = const { Cell::new(None) };
+    }
+
+    /// Runs `work` once for each instruction set of this machine, on the calling thread.
+    pub(crate) fn on_every_isa<T>(mut work: impl FnMut() -> T) -> Vec<T> {
+        let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+        let results = available
+            .map(|isa| {
+                FORCED.set(Some(isa));
+                work()
+            })
+            .collect();
+        FORCED.set(None);
+        results
+    }
+
+    fn agree(a: f32, b: f32, c: f32) {
+        let (got, want) = (mul_add_in_f64(a, b, c), a.mul_add(b, c));
+        assert!(
+            got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
+            "{a} · {b} + {c}: {got} {want}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn the_emulated_multiply_add_is_the_fused_one(a: u32, b: u32, c: u32, near in -3i32..4) {
+            let (a, b) = (f32::from_bits(a), f32::from_bits(b));
+            agree(a, b, f32::from_bits(c));
+            // where rounding is hard: the product nearly cancelled, or just beside a tie
+            let product = a * b;
+            agree(a, b, f32::from_bits((-product).to_bits().wrapping_add_signed(near)));
+            agree(a, b, product * f32::powi(2.0, 24 * near.signum()));
+            agree(1.0 + f32::EPSILON * near as f32, 1.0 + f32::EPSILON, f32::powi(2.0, -24 - near.abs()));
         }
     }
-    "portable"
+
+    #[test]
+    fn the_emulated_multiply_add_is_right_at_the_edges() {
+        let edges = [0.0, -0.0, 1.0, -1.0, f32::MIN_POSITIVE, f32::from_bits(1), f32::MAX, f32::MIN];
+        let edges = [&edges[..], &[f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 3e38, 1.5e-45]].concat();
+        for &a in &edges {
+            for &b in &edges {
+                for &c in &edges {
+                    agree(a, b, c);
+                }
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@
 use super::decay::Decay;
 use crate::nn::Mlp;
 use crate::nn::mlp::add_rows;
-use crate::nn::simd::{LANES, vectorised};
+use crate::nn::simd::{LANES, Simd, vectorised};
 
 #[derive(Debug)]
 pub(super) struct Hidden {
@@ -166,9 +166,9 @@ vectorised! {
 }
 
 #[inline(always)]
-fn decay_row_body((power, sum): (f32, f32), w: &mut [f32], v: &mut [f32]) {
+fn decay_row_body<S: Simd>((power, sum): (f32, f32), w: &mut [f32], v: &mut [f32]) {
     for (w, v) in w.iter_mut().zip(v) {
-        *w -= sum * *v;
+        *w = S::mul_add(-sum, *v, *w);
         *v *= power;
     }
 }
@@ -179,10 +179,10 @@ vectorised! {
 }
 
 #[inline(always)]
-fn step_row_body(x: f32, p: &[f32], q: &[f32], w: &mut [f32], v: &mut [f32]) {
+fn step_row_body<S: Simd>(x: f32, p: &[f32], q: &[f32], w: &mut [f32], v: &mut [f32]) {
     for (((w, v), &p), &q) in w.iter_mut().zip(v).zip(p).zip(q) {
-        *v += x * p;
-        *w -= x * q;
+        *v = S::mul_add(x, p, *v);
+        *w = S::mul_add(-x, q, *w);
     }
 }
 
@@ -192,9 +192,9 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_two_scaled_body(a: f32, b: f32, g: &[f32], p: &mut [f32], q: &mut [f32]) {
+fn add_two_scaled_body<S: Simd>(a: f32, b: f32, g: &[f32], p: &mut [f32], q: &mut [f32]) {
     for ((&g, p), q) in g.iter().zip(p).zip(q) {
-        *p += a * g;
-        *q += b * g;
+        *p = S::mul_add(a, g, *p);
+        *q = S::mul_add(b, g, *q);
     }
 }

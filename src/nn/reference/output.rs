@@ -2,7 +2,7 @@
 //! loop runs along the hidden units.
 
 use crate::nn::Mlp;
-use crate::nn::simd::{LANES, vectorised};
+use crate::nn::simd::{LANES, Simd, vectorised};
 
 #[derive(Debug)]
 pub(super) struct Output {
@@ -91,12 +91,12 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_dots_body(h: &[f32], weights: &[f32], z: &mut [f32]) {
+fn add_dots_body<S: Simd>(h: &[f32], weights: &[f32], z: &mut [f32]) {
     for (z, row) in z.iter_mut().zip(weights.chunks_exact(h.len())) {
         let mut parts = [0.0f32; LANES];
         for (h, w) in h.as_chunks::<LANES>().0.iter().zip(row.as_chunks::<LANES>().0) {
             for lane in 0..LANES {
-                parts[lane] += h[lane] * w[lane];
+                parts[lane] = S::mul_add(h[lane], w[lane], parts[lane]);
             }
         }
         *z += parts.iter().sum::<f32>();
@@ -116,7 +116,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn update_weights_body(
+fn update_weights_body<S: Simd>(
     n_classes: usize,
     (momentum, learning_rate): (f32, f32),
     group: &mut Group<'_>,
@@ -138,12 +138,12 @@ fn update_weights_body(
                 let h = &group.h[sample * h_step + at..][..LANES];
                 let dh = &mut group.dh[sample * stride + at..][..LANES];
                 for lane in 0..LANES {
-                    dh[lane] += g * w[lane];
-                    gradient[lane] += g * h[lane];
+                    dh[lane] = S::mul_add(g, w[lane], dh[lane]);
+                    gradient[lane] = S::mul_add(g, h[lane], gradient[lane]);
                 }
             }
             for lane in 0..LANES {
-                v[lane] = momentum * v[lane] + learning_rate * gradient[lane];
+                v[lane] = S::mul_add(momentum, v[lane], learning_rate * gradient[lane]);
                 w[lane] -= v[lane];
             }
             if group.doubled {
@@ -151,7 +151,7 @@ fn update_weights_body(
                     let g = group.dz[sample * n_classes + class];
                     let dh = &mut group.dh[sample * stride + at..][..LANES];
                     for lane in 0..LANES {
-                        dh[lane] += g * w[lane];
+                        dh[lane] = S::mul_add(g, w[lane], dh[lane]);
                     }
                 }
             }
