@@ -92,7 +92,7 @@ pub(super) fn tensor_bytes(mlp: &Mlp) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(mlp.params().len() * F32_BYTES);
     for (l, widths) in mlp.shape().widths.windows(2).enumerate() {
         let (n_in, n_out) = (widths[0], widths[1]);
-        let weights = mlp.weights(l);
+        let weights = mlp.row_major(l);
         for o in 0..n_out {
             bytes.extend((0..n_in).flat_map(|i| weights[i * n_out + o].to_le_bytes()));
         }
@@ -135,20 +135,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Model, String> {
         ));
     }
     // as many numbers as the file really holds: the reader has checked that the tensors tile it
-    let mut params = vec![0.0; shape.n_params()];
-    for l in 0..shape.widths.len() - 1 {
-        let (weights, bias) = shape.layer_ranges(l);
-        let (n_in, n_out) = (shape.widths[l], shape.widths[l + 1]);
+    let mut mlp = Mlp::zeroed(shape);
+    for l in 0..mlp.n_layers() {
+        let (n_in, n_out) = (mlp.shape().widths[l], mlp.shape().widths[l + 1]);
         let stored = floats(&tensor(&tensors, &weight_name(l))?)?;
-        let target = &mut params[weights];
+        let mut weights = vec![0.0; stored.len()];
         for (o, row) in stored.chunks_exact(n_in).enumerate() {
             for (i, &value) in row.iter().enumerate() {
-                target[i * n_out + o] = value;
+                weights[i * n_out + o] = value;
             }
         }
-        params[bias].copy_from_slice(&floats(&tensor(&tensors, &bias_name(l))?)?);
+        mlp.set_layer(l, &weights, &floats(&tensor(&tensors, &bias_name(l))?)?);
     }
-    Ok(Model { mlp: Mlp::from_params(shape, params), input, class_names, lineage: lineage(metadata) })
+    Ok(Model { mlp, input, class_names, lineage: lineage(metadata) })
 }
 
 /// Layer widths from the tensors' shapes, each fitting the next, with nothing left over.

@@ -37,11 +37,9 @@ pub fn reset_layer(mlp: &mut Mlp, l: usize, seed: u64) {
 
 fn fill_layer(mlp: &mut Mlp, l: usize, rng: &mut ChaCha8Rng, draw: fn(&mut ChaCha8Rng) -> f64) {
     let scale = (2.0 / mlp.shape().widths[l] as f64).sqrt();
-    let (weights, bias) = mlp.layer_mut(l);
-    for weight in weights {
-        *weight = (scale * draw(rng)) as f32;
-    }
-    bias.fill(0.0);
+    let (d, h) = (mlp.shape().widths[l], mlp.shape().widths[l + 1]);
+    let weights: Vec<f32> = (0..d * h).map(|_| (scale * draw(rng)) as f32).collect();
+    mlp.set_layer(l, &weights, &vec![0.0; h]);
 }
 
 fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
@@ -76,7 +74,7 @@ mod tests {
     fn reference_weights_are_uniform_within_their_bound() {
         let mlp = init(&Recipe::Nn(Reference::nn(1)), 784, 10);
         let bound = (2.0f32 / 784.0).sqrt();
-        let weights = mlp.weights(0);
+        let weights = mlp.row_major(0);
         assert!(weights.iter().all(|w| w.abs() <= bound));
         // a uniform variable has a third of its bound's square as variance; 200,704 draws, four sigmas
         let n = weights.len() as f64;
@@ -89,7 +87,7 @@ mod tests {
     #[test]
     fn standard_weights_are_normal_with_he_variance() {
         let mlp = init(&Recipe::Standard(Standard::new(1)), 784, 10);
-        let weights = mlp.weights(0);
+        let weights = mlp.row_major(0);
         let n = weights.len() as f64;
         let variance = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / n;
         assert!((variance / (2.0 / 784.0) - 1.0).abs() < 4.0 * (2.0 / n).sqrt());

@@ -1,7 +1,10 @@
 //! The multi-layer perceptron: every parameter in one buffer, and views into it.
 
+use super::batch::Batch;
+use super::buffer::Buffer;
 use super::loss::softmax;
-use super::simd::{Simd, vectorised};
+use super::panels::Panels;
+use super::{Features, Samples};
 use std::ops::Range;
 
 /// What a network looks like, without its numbers.
@@ -31,37 +34,58 @@ impl Shape {
         *self.widths.last().expect("a shape has at least two widths")
     }
 
+    /// How layer `l`'s weights lie in memory: `D × H`, one row per input.
+    pub fn layer(&self, l: usize) -> Panels {
+        Panels::new(self.widths[l], self.widths[l + 1])
+    }
+
     /// Where layer `l`'s weights and bias lie in the parameter buffer.
     pub fn layer_ranges(&self, l: usize) -> (Range<usize>, Range<usize>) {
-        let start: usize = self.widths.windows(2).take(l).map(|w| (w[0] + 1) * w[1]).sum();
-        let bias = start + self.widths[l] * self.widths[l + 1];
-        (start..bias, bias..bias + self.widths[l + 1])
+        let sizes = |l: usize| (self.layer(l).size(), self.layer(l).padded());
+        let start: usize = (0..l).map(sizes).map(|(weights, bias)| weights + bias).sum();
+        let (weights, bias) = sizes(l);
+        (start..start + weights, start + weights..start + weights + bias)
+    }
+
+    /// Numbers in the parameter buffer: the parameters and their padding.
+    pub fn buffer_len(&self) -> usize {
+        self.layer_ranges(self.n_layers() - 1).1.end
     }
 }
 
 /// A network with its parameters.
 ///
-/// Layer `l` holds `W` (`D × H`, row-major: one row per input) and then `b` (`H`); layers follow one
-/// another in one buffer. A hidden layer computes `max(0, x·W + b)`, the last one `x·W + b`.
-/// One row per input lets a zero input (most pixels of a digit) skip its row.
+/// A hidden layer computes `max(0, x·W + b)`, the last one `x·W + b`, with `W` (`D × H`) and `b` (`H`). The
+/// buffer holds `W` in [`Panels`] and then `b`, padded likewise, layer after layer; padding is zero.
 #[derive(Clone, PartialEq)]
 pub struct Mlp {
     shape: Shape,
-    params: Vec<f32>,
+    params: Buffer,
 }
 
 impl Mlp {
+    /// From parameters without padding: for each layer `W`, row-major, one row per input, then `b`.
+    ///
     /// # Panics
     ///
     /// If `params` does not have exactly `shape`'s number of parameters.
     #[track_caller]
-    pub fn from_params(shape: Shape, params: Vec<f32>) -> Self {
+    pub fn from_params(shape: Shape, params: &[f32]) -> Self {
         assert_eq!(params.len(), shape.n_params(), "parameters do not fit {:?}", shape.widths);
-        Self { shape, params }
+        let mut mlp = Self::zeroed(shape);
+        let mut rest = params;
+        for l in 0..mlp.n_layers() {
+            let layout = mlp.shape.layer(l);
+            let (weights, tail) = rest.split_at(mlp.shape.widths[l] * layout.cols());
+            let (bias, tail) = tail.split_at(layout.cols());
+            mlp.set_layer(l, weights, bias);
+            rest = tail;
+        }
+        mlp
     }
 
     pub fn zeroed(shape: Shape) -> Self {
-        let params = vec![0.0; shape.n_params()];
+        let params = Buffer::zeroed(shape.buffer_len());
         Self { shape, params }
     }
 
@@ -69,10 +93,17 @@ impl Mlp {
         &self.shape
     }
 
+    /// The parameters without padding, as [`from_params`](Self::from_params) takes them.
+    pub fn to_params(&self) -> Vec<f32> {
+        (0..self.n_layers()).flat_map(|l| [self.row_major(l), self.bias(l).to_vec()].concat()).collect()
+    }
+
+    /// The parameter buffer, padding included.
     pub fn params(&self) -> &[f32] {
         &self.params
     }
 
+    /// The parameter buffer. What is zero because it is padding must stay zero.
     pub fn params_mut(&mut self) -> &mut [f32] {
         &mut self.params
     }
@@ -81,17 +112,47 @@ impl Mlp {
         self.shape.n_layers()
     }
 
-    /// `W` of layer `l`, `D × H` row-major.
+    /// `W` of layer `l` in the layout [`Shape::layer`] tells.
     pub fn weights(&self, l: usize) -> &[f32] {
         &self.params[self.shape.layer_ranges(l).0]
     }
 
+    /// `W` of layer `l`, `D × H` row-major.
+    pub fn row_major(&self, l: usize) -> Vec<f32> {
+        let (layout, weights) = (self.shape.layer(l), self.weights(l));
+        let mut rows = vec![0.0; self.shape.widths[l] * layout.cols()];
+        for (row, out) in rows.chunks_exact_mut(layout.cols()).enumerate() {
+            layout.copy_row(weights, row, out);
+        }
+        rows
+    }
+
     /// `b` of layer `l`, `H`.
     pub fn bias(&self, l: usize) -> &[f32] {
+        &self.padded_bias(l)[..self.shape.widths[l + 1]]
+    }
+
+    /// `b` of layer `l` with its padding.
+    pub fn padded_bias(&self, l: usize) -> &[f32] {
         &self.params[self.shape.layer_ranges(l).1]
     }
 
-    /// `W` and `b` of layer `l`.
+    /// Overwrites layer `l` by `weights` (`D × H`, row-major) and `bias` (`H`).
+    ///
+    /// # Panics
+    ///
+    /// If they have other sizes.
+    pub fn set_layer(&mut self, l: usize, weights: &[f32], bias: &[f32]) {
+        let layout = self.shape.layer(l);
+        assert_eq!(weights.len(), self.shape.widths[l] * layout.cols(), "weights do not fit layer {l}");
+        let (to_weights, to_bias) = self.layer_mut(l);
+        for (row, values) in weights.chunks_exact(layout.cols()).enumerate() {
+            layout.set_row(to_weights, row, values);
+        }
+        to_bias[..layout.cols()].copy_from_slice(bias);
+    }
+
+    /// `W` in its layout and `b` with its padding, of layer `l`.
     pub fn layer_mut(&mut self, l: usize) -> (&mut [f32], &mut [f32]) {
         let (weights, bias) = self.shape.layer_ranges(l);
         let (head, tail) = self.params.split_at_mut(bias.start);
@@ -111,53 +172,21 @@ impl Mlp {
     /// If `x` does not have the network's number of features.
     pub fn predict_row(&self, x: &[f32]) -> Vec<f32> {
         assert_eq!(x.len(), self.shape.n_features(), "wrong number of features");
-        let last = self.n_layers() - 1;
-        let mut input = x.to_vec();
-        for l in 0..=last {
-            let mut z = self.bias(l).to_vec();
-            add_rows(&input, self.weights(l), &mut z);
-            if l < last || self.shape.output_relu {
-                z.iter_mut().for_each(|z| *z = z.max(0.0));
-            }
-            input = z;
-        }
-        softmax(&mut input);
-        input
+        let label = [0];
+        let samples = Samples::new(Features::F32(x), &label, x.len(), self.shape.n_classes());
+        let mut batch = Batch::new(&self.shape, 1);
+        batch.load(samples, &[0]);
+        batch.forward(self);
+        let mut probabilities = vec![0.0; self.shape.n_classes()];
+        batch.copy_logits(0, &mut probabilities);
+        softmax(&mut probabilities);
+        probabilities
     }
 }
 
 impl std::fmt::Debug for Mlp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Mlp").field("shape", &self.shape).finish_non_exhaustive()
-    }
-}
-
-vectorised! {
-    /// `z += x · W` for one row `x` (`D`) and row-major `W` (`D × H`), rows of zero inputs skipped.
-    pub fn add_rows(x: &[f32], weights: &[f32], z: &mut [f32]) = add_rows_body;
-}
-
-#[inline(always)]
-fn add_rows_body<S: Simd>(x: &[f32], weights: &[f32], z: &mut [f32]) {
-    let mut lit = x.iter().zip(weights.chunks_exact(z.len())).filter(|&(&x, _)| x != 0.0);
-    loop {
-        // four rows a pass: `z` is loaded and stored once for them, and summed in the same order
-        match [lit.next(), lit.next(), lit.next(), lit.next()] {
-            [Some((&x0, row0)), Some((&x1, row1)), Some((&x2, row2)), Some((&x3, row3))] => {
-                for ((((z, &w0), &w1), &w2), &w3) in z.iter_mut().zip(row0).zip(row1).zip(row2).zip(row3) {
-                    let sum = S::mul_add(x1, w1, S::mul_add(x0, w0, *z));
-                    *z = S::mul_add(x3, w3, S::mul_add(x2, w2, sum));
-                }
-            }
-            rest => {
-                for (&x, row) in rest.into_iter().flatten() {
-                    for (z, &w) in z.iter_mut().zip(row) {
-                        *z = S::mul_add(x, w, *z);
-                    }
-                }
-                return;
-            }
-        }
     }
 }
 
@@ -169,7 +198,7 @@ mod tests {
         let shape = Shape { widths: vec![2, 3, 2], output_relu };
         let params =
             vec![1.0, -1.0, 0.5, 2.0, 0.0, -1.0, 0.1, 0.2, 0.3, 1.0, -1.0, 0.0, 2.0, 1.0, 1.0, -5.0, 0.5];
-        Mlp::from_params(shape, params)
+        Mlp::from_params(shape, &params)
     }
 
     #[test]
@@ -193,12 +222,22 @@ mod tests {
             assert_eq!((weights.start, weights.end), (end, bias.start));
             end = bias.end;
         }
-        assert_eq!(end, shape.n_params());
+        assert_eq!(end, shape.buffer_len());
+    }
+
+    #[test]
+    fn parameters_come_back_as_they_went_in() {
+        let shape = Shape { widths: vec![5, 130, 3], output_relu: false };
+        let params: Vec<f32> = (0..shape.n_params()).map(|i| i as f32 + 1.0).collect();
+        let mlp = Mlp::from_params(shape, &params);
+        assert_eq!(mlp.to_params(), params);
+        let padding = mlp.params().iter().filter(|&&value| value == 0.0).count();
+        assert_eq!(padding + params.len(), mlp.params().len());
     }
 
     #[test]
     #[should_panic(expected = "parameters do not fit [2, 2]")]
     fn parameters_of_another_shape_are_refused() {
-        Mlp::from_params(Shape { widths: vec![2, 2], output_relu: false }, vec![0.0; 5]);
+        Mlp::from_params(Shape { widths: vec![2, 2], output_relu: false }, &[0.0; 5]);
     }
 }

@@ -8,19 +8,22 @@
 //! [`mod@reference`] (the two ways to train).
 
 pub mod batch;
+mod buffer;
 pub mod evaluate;
 pub mod hash;
 pub mod init;
+mod kernels;
 pub mod loss;
-pub mod matmul;
 pub mod mlp;
 pub mod optim;
+pub mod panels;
 mod recipe;
 mod reference;
 mod samples;
 mod simd;
 mod split;
 mod standard;
+pub mod team;
 mod train;
 #[cfg(test)]
 pub(crate) mod twin;

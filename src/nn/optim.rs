@@ -1,7 +1,8 @@
 //! Stochastic gradient descent with momentum, and its learning-rate schedules.
 
-use super::batch::Batch;
-use super::simd::{Simd, vectorised};
+use super::batch::{Batch, Rates};
+use super::buffer::Buffer;
+pub use super::kernels::elementwise::add_scaled;
 use super::{Mlp, Schedule};
 
 /// Velocity of SGD with momentum:
@@ -15,38 +16,25 @@ use super::{Mlp, Schedule};
 /// today's libraries have it. No Nesterov step, no dampening.
 #[derive(Clone, Debug)]
 pub struct Sgd {
-    velocity: Vec<f32>,
+    velocity: Buffer,
     momentum: f32,
     weight_decay: f32,
 }
 
 impl Sgd {
-    pub fn new(n_params: usize, momentum: f64, weight_decay: f64) -> Self {
-        Self { velocity: vec![0.0; n_params], momentum: momentum as f32, weight_decay: weight_decay as f32 }
+    pub fn new(mlp: &Mlp, momentum: f64, weight_decay: f64) -> Self {
+        let velocity = Buffer::zeroed(mlp.params().len());
+        Self { velocity, momentum: momentum as f32, weight_decay: weight_decay as f32 }
     }
 
     /// One step along the batch's weighted gradient.
     pub fn step(&mut self, mlp: &mut Mlp, batch: &mut Batch, learning_rate: f64) {
-        batch.backward(mlp, self.momentum, &mut self.velocity);
-        if self.weight_decay != 0.0 {
-            for l in 0..mlp.n_layers() {
-                let (weights, _) = mlp.shape().layer_ranges(l);
-                add_scaled(self.weight_decay, &mlp.params()[weights.clone()], &mut self.velocity[weights]);
-            }
-        }
-        add_scaled(-learning_rate as f32, &self.velocity, mlp.params_mut());
-    }
-}
-
-vectorised! {
-    /// `y += a · x`.
-    pub fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) = add_scaled_body;
-}
-
-#[inline(always)]
-fn add_scaled_body<S: Simd>(a: f32, x: &[f32], y: &mut [f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = S::mul_add(a, x, *y);
+        let rates = Rates {
+            momentum: self.momentum,
+            learning_rate: learning_rate as f32,
+            weight_decay: self.weight_decay,
+        };
+        batch.descend(mlp, &mut self.velocity, rates);
     }
 }
 
@@ -85,7 +73,6 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::simd::tests::on_every_isa;
 
     #[test]
     fn schedules_start_at_the_base_rate_and_end_where_they_should() {
@@ -96,17 +83,6 @@ mod tests {
         assert!(rate(Schedule::Cosine, 999) < 1e-6 && rate(Schedule::Cosine, 999) > 0.0);
         let step = Schedule::Step { every_epochs: 3, factor: 0.5 };
         assert_eq!((rate(step, 299), rate(step, 300), rate(step, 600)), (0.1, 0.05, 0.025));
-    }
-
-    #[test]
-    fn adding_gives_the_same_bits_on_every_instruction_set() {
-        let x: Vec<f32> = (0..77).map(|i| libm::sinf(i as f32)).collect();
-        let sums = on_every_isa(|| {
-            let mut y: Vec<f32> = x.iter().rev().copied().collect();
-            add_scaled(0.3, &x, &mut y);
-            y
-        });
-        assert!(sums.iter().all(|sum| *sum == sums[0]));
     }
 
     #[test]

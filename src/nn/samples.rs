@@ -1,5 +1,7 @@
 //! A borrowed view of labelled rows: what the mathematics sees of a dataset.
 
+use super::simd::prefetch;
+
 /// Row-major features, `n_rows × n_features`.
 #[derive(Clone, Copy, Debug)]
 pub enum Features<'a> {
@@ -34,6 +36,10 @@ impl<'a> Samples<'a> {
         Self { features, labels, n_features, n_classes }
     }
 
+    pub fn features(&self) -> Features<'a> {
+        self.features
+    }
+
     pub fn n_rows(&self) -> usize {
         self.labels.len()
     }
@@ -52,6 +58,17 @@ impl<'a> Samples<'a> {
 
     pub fn labels(&self) -> &'a [u32] {
         self.labels
+    }
+
+    /// Asks for rows that will be read soon: in a random order, memory is slower than the arithmetic.
+    pub fn prefetch(&self, rows: &[u32]) {
+        for &row in rows {
+            let range = row as usize * self.n_features..(row as usize + 1) * self.n_features;
+            match self.features {
+                Features::U8(values) => prefetch(&values[range]),
+                Features::F32(values) => prefetch(&values[range]),
+            }
+        }
     }
 
     /// Writes row `row` as the network sees it.

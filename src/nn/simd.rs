@@ -9,6 +9,9 @@ use std::sync::OnceLock;
 /// Floats handled together: one AVX-512 register, two of AVX2, four of NEON.
 pub const LANES: usize = 16;
 
+/// [`LANES`] neighbouring numbers.
+pub type Lane = [f32; LANES];
+
 /// The instruction sets a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
@@ -63,44 +66,160 @@ pub fn kernel_family() -> &'static str {
     }
 }
 
-/// What a kernel's body is generic over.
-pub trait Simd {
+/// What a kernel's body is generic over. A value of the type is the proof that its instructions are there.
+pub trait Simd: Copy {
+    /// Lanes of a row that a kernel may hold in registers beside six rows of sums.
+    const WIDTH: usize;
+
+    /// A [`Lane`] in registers.
+    type Register: Copy;
+
+    fn load(self, lane: &Lane) -> Self::Register;
+    fn store(self, register: Self::Register, lane: &mut Lane);
+    fn splat(self, value: f32) -> Self::Register;
+    fn mul(self, a: Self::Register, b: Self::Register) -> Self::Register;
+    /// `a·b + c`, rounded once, number by number.
+    fn fma(self, a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register;
+    /// Zero where the number is smaller than `limit`, by magnitude.
+    fn flush(self, a: Self::Register, limit: f32) -> Self::Register;
+
     /// `a·b + c`, rounded once (IEEE 754-2008, `fusedMultiplyAdd`).
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
 }
 
-/// 32 registers of one lane each.
-#[derive(Debug)]
-pub struct Wide;
+/// 32 registers of one lane each: AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Wide(());
 
-impl Simd for Wide {
-    #[inline(always)]
-    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    #![expect(unsafe_code, reason = "intrinsics may only be called where their instructions are")]
+
+    use super::{Lane, Simd, Wide};
+    use std::arch::x86_64::{
+        __m512, _CMP_NLT_UQ, _mm512_abs_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_maskz_mov_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    };
+
+    impl Wide {
+        /// # Safety
+        ///
+        /// The machine must have AVX-512 F, BW, DQ and VL.
+        #[inline(always)]
+        pub const unsafe fn assume_available() -> Self {
+            Self(())
+        }
+    }
+
+    // SAFETY, of every call below: AVX-512 F is there, or there would be no `Wide` to call the method on. Loads
+    // and stores go through a reference to exactly the 64 bytes they touch and need no alignment.
+    impl Simd for Wide {
+        const WIDTH: usize = 4;
+        type Register = __m512;
+
+        #[inline(always)]
+        fn load(self, lane: &Lane) -> __m512 {
+            // SAFETY: see above.
+            unsafe { _mm512_loadu_ps(lane.as_ptr()) }
+        }
+
+        #[inline(always)]
+        fn store(self, register: __m512, lane: &mut Lane) {
+            // SAFETY: see above.
+            unsafe { _mm512_storeu_ps(lane.as_mut_ptr(), register) }
+        }
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m512 {
+            // SAFETY: see above.
+            unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        fn mul(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see above.
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: see above.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        fn flush(self, a: __m512, limit: f32) -> __m512 {
+            // SAFETY: see above.
+            unsafe {
+                let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), _mm512_set1_ps(limit));
+                _mm512_maskz_mov_ps(kept, a)
+            }
+        }
+
+        #[inline(always)]
+        fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+            a.mul_add(b, c)
+        }
     }
 }
 
-/// A lane takes two registers or more, of 16 or 32; multiply-add is one instruction.
-#[derive(Debug)]
+/// A lane takes two registers or more, of 16 or 32: left to the compiler.
+macro_rules! by_the_compiler {
+    ($name:ident, $mul_add:expr) => {
+        impl Simd for $name {
+            const WIDTH: usize = 1;
+            type Register = Lane;
+
+            #[inline(always)]
+            fn load(self, lane: &Lane) -> Lane {
+                *lane
+            }
+
+            #[inline(always)]
+            fn store(self, register: Lane, lane: &mut Lane) {
+                *lane = register;
+            }
+
+            #[inline(always)]
+            fn splat(self, value: f32) -> Lane {
+                [value; LANES]
+            }
+
+            #[inline(always)]
+            fn mul(self, a: Lane, b: Lane) -> Lane {
+                std::array::from_fn(|lane| a[lane] * b[lane])
+            }
+
+            #[inline(always)]
+            fn fma(self, a: Lane, b: Lane, c: Lane) -> Lane {
+                std::array::from_fn(|lane| Self::mul_add(a[lane], b[lane], c[lane]))
+            }
+
+            #[inline(always)]
+            fn flush(self, a: Lane, limit: f32) -> Lane {
+                a.map(|value| if value.abs() < limit { 0.0 } else { value })
+            }
+
+            #[inline(always)]
+            fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+                $mul_add(a, b, c)
+            }
+        }
+    };
+}
+
+/// Multiply-add is one instruction: AVX2 with FMA, NEON.
+#[derive(Clone, Copy, Debug)]
 pub struct Narrow;
 
-impl Simd for Narrow {
-    #[inline(always)]
-    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
-    }
-}
+by_the_compiler!(Narrow, f32::mul_add);
 
 /// No fused multiply-add in hardware.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Emulated;
 
-impl Simd for Emulated {
-    #[inline(always)]
-    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
-        mul_add_in_f64(a, b, c)
-    }
-}
+by_the_compiler!(Emulated, mul_add_in_f64);
 
 /// The fused multiply-add of f32 by operations of f64.
 ///
@@ -125,8 +244,8 @@ fn mul_add_in_f64(a: f32, b: f32, c: f32) -> f32 {
     f64::from_bits(odd) as f32
 }
 
-/// Defines `fn name(args)` that runs `body`, generic over [`Simd`], compiled for the best instruction set
-/// there is.
+/// Defines `fn name(args)` that runs `body(simd, args)`, generic over [`Simd`], compiled for the best
+/// instruction set there is.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident;) => {
         $(#[$doc])*
@@ -138,11 +257,14 @@ macro_rules! vectorised {
 
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? {
-                    $body::<Wide>($($arg),*)
+                    #[expect(unsafe_code, reason = "a promise to the kernel")]
+                    // SAFETY: the function is compiled for, and so only called with, these features.
+                    let simd = unsafe { Wide::assume_available() };
+                    $body(simd, $($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    $body::<Narrow>($($arg),*)
+                    $body(Narrow, $($arg),*)
                 }
                 match Isa::detect() {
                     Isa::Avx512 => {
@@ -159,16 +281,38 @@ macro_rules! vectorised {
                             avx2($($arg),*)
                         }
                     }
-                    Isa::Portable => $body::<Emulated>($($arg),*),
+                    Isa::Portable => $body(Emulated, $($arg),*),
                 }
             }
             // NEON has a fused multiply-add; what another target lacks, its C library has
             #[cfg(not(target_arch = "x86_64"))]
-            $body::<$crate::nn::simd::Narrow>($($arg),*)
+            $body($crate::nn::simd::Narrow, $($arg),*)
         }
     };
 }
 pub(crate) use vectorised;
+
+/// Asks for some memory ahead of its use. Changes nothing but time.
+#[inline]
+pub fn prefetch<T>(memory: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+
+        const LINE: usize = 64;
+        let bytes = size_of_val(memory);
+        for offset in (0..bytes).step_by(LINE) {
+            let line = memory.as_ptr().cast::<i8>().wrapping_add(offset);
+            #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
+            // SAFETY: every x86-64 machine has SSE; a prefetch reads nothing and never faults.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T1>(line);
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = memory;
+}
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -1,9 +1,11 @@
 //! Mini-batch SGD with momentum: today's practice.
 
 use super::batch::Batch;
-use super::evaluate::Evaluator;
+use super::buffer::Buffer;
+use super::evaluate::{CHUNK, evaluate};
 use super::hash::{Purpose, order_rows};
 use super::optim::{Sgd, norm};
+use super::team::Team;
 use super::train::{BatchReport, EpochReport, Observer, Problem, TrainError, Trained};
 use super::{Mlp, Recipe, Split, Standard, init::init};
 
@@ -19,23 +21,31 @@ pub(super) fn train(
         return Err(TrainError::NoRows);
     }
     let mut mlp = init(&whole, samples.n_features(), samples.n_classes());
-    let mut sgd = Sgd::new(mlp.params().len(), recipe.momentum, recipe.weight_decay);
-    let mut batch = Batch::new(mlp.shape(), recipe.batch_size);
-    let mut evaluator = Evaluator::new(mlp.shape());
+    let mut sgd = Sgd::new(&mlp, recipe.momentum, recipe.weight_decay);
+    // one workspace, for training and for looking at many rows
+    let mut batch = Batch::new(mlp.shape(), recipe.batch_size.max(CHUNK));
     let test_rows: Vec<u32> = (0..problem.test.n_rows() as u32).collect();
     let mut order = split.train.clone();
     let mut scratch = Vec::with_capacity(order.len());
-    let mut gradient = vec![0.0; mlp.params().len()];
+    let mut gradient = Buffer::zeroed(mlp.params().len());
     let mut best = Best::new(recipe);
 
     let batches = order.len().div_ceil(recipe.batch_size) as u64;
     let steps = batches * u64::from(recipe.epochs);
     for epoch in 1..=recipe.epochs {
+        let n_threads = observer.threads();
+        if n_threads.get() != batch.n_threads() {
+            batch.set_team(Team::of(n_threads));
+        }
         order_rows(&mut order, &mut scratch, recipe.seed, Purpose::Order, epoch);
         let (mut loss, mut hits, mut seen) = (0.0f64, 0u64, 0u64);
         let (mut learning_rate, mut grad_norm) = (0.0, 0.0);
+        let mut coming = order.chunks(recipe.batch_size).skip(1);
         for (number, rows) in (1..).zip(order.chunks(recipe.batch_size)) {
-            batch.score(&mlp, samples, rows);
+            batch.load(samples, rows);
+            samples.prefetch(coming.next().unwrap_or_default());
+            batch.forward(&mlp);
+            batch.loss();
             loss += batch.losses().iter().map(|&loss| f64::from(loss)).sum::<f64>();
             hits += batch.hits().iter().filter(|&&hit| hit).count() as u64;
             seen += rows.len() as u64;
@@ -65,9 +75,9 @@ pub(super) fn train(
         if !mlp.is_finite() {
             return Err(TrainError::NonFinite { epoch, batch: batches });
         }
-        let test = evaluator.evaluate(&mlp, problem.test, &test_rows);
+        let test = evaluate(&mut batch, &mlp, problem.test, &test_rows);
         let holdout =
-            (!split.held_out.is_empty()).then(|| evaluator.evaluate(&mlp, samples, &split.held_out));
+            (!split.held_out.is_empty()).then(|| evaluate(&mut batch, &mlp, samples, &split.held_out));
         let report = EpochReport {
             epoch,
             epochs: recipe.epochs,

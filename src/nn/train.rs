@@ -1,8 +1,11 @@
 //! Training by any recipe, watched and stoppable by an observer.
 
 use super::batch::Batch;
+use super::buffer::Buffer;
 use super::evaluate::Evaluator;
+use super::simd::LANES;
 use super::{Mlp, Recipe, Samples, Shape};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 /// What a training run may look at. Rows are positions in the respective samples.
@@ -58,6 +61,12 @@ pub struct EpochReport {
 pub trait Observer {
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
     fn on_epoch(&mut self, report: &EpochReport, model: &Mlp) -> ControlFlow<()>;
+
+    /// How many threads the training may use, asked before every epoch. It decides speed, not bits; `nn` and
+    /// `debug`, whose steps are too small to share, use one.
+    fn threads(&mut self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
 }
 
 /// What came of a training.
@@ -80,8 +89,7 @@ pub enum TrainError {
 
 /// Trains a new network.
 ///
-/// The same recipe and problem give the same bits, on any number of threads; see [`super::kernel_family`]
-/// for where that ends.
+/// The same recipe and problem give the same bits, on any number of threads and any instruction set.
 ///
 /// # Errors
 ///
@@ -118,9 +126,10 @@ pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_clas
 /// Bytes of one network's parameters, and of measuring networks of its shape.
 pub fn network_bytes(hidden: &[usize], n_features: usize, n_classes: usize) -> (u128, u128) {
     let shape = shape_of(hidden, n_features, n_classes);
-    // not `Shape::n_params`: what is asked for may be more than a `usize` counts
-    let n_params: u128 = shape.widths.windows(2).map(|w| (w[0] as u128 + 1) * w[1] as u128).sum();
-    (4 * n_params, Evaluator::size_bytes(&shape))
+    // not `Shape::buffer_len`: what is asked for may be more than a `usize` counts
+    let padded = |width: usize| (width as u128).next_multiple_of(LANES as u128);
+    let n_numbers = shape.widths.windows(2).map(|w| (w[0] as u128 + 1) * padded(w[1])).sum();
+    (Buffer::size_bytes(n_numbers), Evaluator::size_bytes(&shape))
 }
 
 fn shape_of(hidden: &[usize], n_features: usize, n_classes: usize) -> Shape {

@@ -3,7 +3,9 @@
 
 use super::hash::{Purpose, order_rows};
 use super::init::init;
+use super::simd::tests::on_every_isa;
 use super::*;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 /// A network as the textbook draws it.
@@ -19,7 +21,7 @@ impl Net {
     pub(crate) fn of(mlp: &Mlp) -> Self {
         let layer = |l: usize| {
             let h = mlp.shape().widths[l + 1];
-            mlp.weights(l).chunks(h).map(|row| row.iter().map(|&w| w.into()).collect()).collect()
+            mlp.row_major(l).chunks(h).map(|row| row.iter().map(|&w| w.into()).collect()).collect()
         };
         let bias = |l: usize| mlp.bias(l).iter().map(|&b| b.into()).collect();
         Self {
@@ -253,7 +255,7 @@ fn train_on(recipe: &Recipe, samples: Samples<'_>) -> Mlp {
 
 /// Largest difference between the weights of the two, and the largest weight.
 fn distance(mlp: &Mlp, net: &Net) -> (f64, f64) {
-    let pairs = mlp.params().iter().map(|&a| f64::from(a)).zip(net.params());
+    let pairs = mlp.to_params().into_iter().map(f64::from).zip(net.params());
     pairs.fold((0.0, 0.0), |(gap, size), (a, b)| (f64::max(gap, (a - b).abs()), f64::max(size, b.abs())))
 }
 
@@ -327,8 +329,10 @@ fn gradients_match_central_differences() {
         batch.forward(&mlp);
         batch.loss();
         batch.weigh(|i, _| weights[i]);
-        let mut grad = vec![f32::NAN; mlp.params().len()];
-        batch.backward(&mlp, 0.0, &mut grad);
+        let mut padded = mlp.clone();
+        padded.params_mut().fill(f32::NAN);
+        batch.backward(&mlp, 0.0, padded.params_mut());
+        let grad = padded.to_params();
 
         let loss = |net: &Net| -> f64 {
             let row = |r: u32| net.loss(&image(samples, r), samples.label(r as usize) as usize);
@@ -344,6 +348,80 @@ fn gradients_match_central_differences() {
             // sums of a few dozen products of numbers near 1, in f32
             assert!((f64::from(grad[i]) - numeric).abs() < 2e-5, "{i}: {} vs {numeric}", grad[i]);
         }
+    }
+}
+
+/// Leaves so many threads to the training, another number every epoch when it is zero.
+struct Threads(usize);
+
+impl Observer for Threads {
+    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_epoch(&mut self, report: &EpochReport, _: &Mlp) -> ControlFlow<()> {
+        if self.0 == 0 {
+            self.0 = report.epoch as usize % 3;
+        }
+        ControlFlow::Continue(())
+    }
+    fn threads(&mut self) -> NonZeroUsize {
+        NonZeroUsize::new(self.0).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+/// Recipes of all modes on data wide enough that every kernel and every way to share out work is used.
+fn recipes() -> Vec<Recipe> {
+    let standard = Standard { hidden: vec![300], epochs: 3, ..Standard::new(3) };
+    let reference = Reference { hidden: 20, epochs: 2, ..Reference::debug(3) };
+    vec![
+        Recipe::Standard(standard.clone()),
+        Recipe::Standard(Standard { hidden: vec![], batch_size: 100, ..standard.clone() }),
+        Recipe::Standard(Standard {
+            hidden: vec![90, 200, 5],
+            batch_size: 150,
+            weight_decay: 0.01,
+            ..standard
+        }),
+        Recipe::Debug(reference.clone()),
+        Recipe::Nn(Reference { faults: Faults::NN, ..reference }),
+    ]
+}
+
+fn bits(mlp: &Mlp) -> Vec<u32> {
+    mlp.params().iter().map(|param| param.to_bits()).collect()
+}
+
+#[test]
+fn the_same_recipe_gives_the_same_bits_on_any_number_of_threads() {
+    let (pixels, labels) = problem_data(400, 150, 4);
+    let samples = Samples::new(Features::U8(&pixels), &labels, 150, 4);
+    let problem = Problem { train: samples, excluded: &[], test: samples };
+    for recipe in recipes() {
+        let alone = train_on(&recipe, samples);
+        for n_threads in [2, 3, 5, 0] {
+            let together = train(&recipe, &problem, &mut Threads(n_threads)).unwrap().model;
+            assert!(bits(&together) == bits(&alone), "{n_threads} threads, {recipe:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_recipe_gives_the_same_bits_on_every_instruction_set() {
+    let (pixels, labels) = problem_data(200, 150, 4);
+    let samples = Samples::new(Features::U8(&pixels), &labels, 150, 4);
+    for recipe in recipes() {
+        let models = on_every_isa(|| bits(&train_on(&recipe, samples)));
+        assert!(models.iter().all(|model| *model == models[0]), "{recipe:?}");
+    }
+}
+
+#[test]
+fn bytes_and_floats_of_the_same_rows_give_the_same_bits() {
+    let (pixels, labels) = problem_data(200, 150, 4);
+    let floats: Vec<f32> = pixels.iter().map(|&pixel| f32::from(pixel) * (1.0 / 255.0)).collect();
+    for recipe in recipes() {
+        let of = |features| bits(&train_on(&recipe, Samples::new(features, &labels, 150, 4)));
+        assert!(of(Features::U8(&pixels)) == of(Features::F32(&floats)), "{recipe:?}");
     }
 }
 

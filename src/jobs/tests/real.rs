@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// The smallest model there is.
 pub(super) fn tiny_model() -> Model {
     Model {
-        mlp: Mlp::from_params(Shape { widths: vec![1, 2], output_relu: false }, vec![0.5; 4]),
+        mlp: Mlp::from_params(Shape { widths: vec![1, 2], output_relu: false }, &[0.5; 4]),
         input: InputSpec::Vector { n_features: 1 },
         class_names: vec!["a".into(), "b".into()],
         lineage: BTreeMap::new(),

@@ -15,7 +15,6 @@
 
 use super::decay::Decay;
 use crate::nn::Mlp;
-use crate::nn::mlp::add_rows;
 use crate::nn::simd::{LANES, Simd, vectorised};
 
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl Hidden {
         let (d, width) = (mlp.shape().widths[0], mlp.shape().widths[1]);
         let stride = width.next_multiple_of(LANES);
         let mut weights = vec![0.0; d * stride];
-        for (padded, row) in weights.chunks_exact_mut(stride).zip(mlp.weights(0).chunks_exact(width)) {
+        for (padded, row) in weights.chunks_exact_mut(stride).zip(mlp.row_major(0).chunks_exact(width)) {
             padded[..width].copy_from_slice(row);
         }
         let mut bias = vec![0.0; stride];
@@ -151,12 +150,9 @@ impl Hidden {
         for row in 0..self.caught_up.len() {
             self.catch_up(row);
         }
-        let (weights, bias) = mlp.layer_mut(0);
-        for (row, padded) in weights.chunks_exact_mut(self.width).zip(self.weights.chunks_exact(self.stride))
-        {
-            row.copy_from_slice(&padded[..self.width]);
-        }
-        bias.copy_from_slice(&self.bias[..self.width]);
+        let rows = self.weights.chunks_exact(self.stride);
+        let weights: Vec<f32> = rows.flat_map(|row| row[..self.width].iter().copied()).collect();
+        mlp.set_layer(0, &weights, &self.bias[..self.width]);
     }
 }
 
@@ -166,7 +162,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn decay_row_body<S: Simd>((power, sum): (f32, f32), w: &mut [f32], v: &mut [f32]) {
+fn decay_row_body<S: Simd>(_: S, (power, sum): (f32, f32), w: &mut [f32], v: &mut [f32]) {
     for (w, v) in w.iter_mut().zip(v) {
         *w = S::mul_add(-sum, *v, *w);
         *v *= power;
@@ -179,7 +175,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn step_row_body<S: Simd>(x: f32, p: &[f32], q: &[f32], w: &mut [f32], v: &mut [f32]) {
+fn step_row_body<S: Simd>(_: S, x: f32, p: &[f32], q: &[f32], w: &mut [f32], v: &mut [f32]) {
     for (((w, v), &p), &q) in w.iter_mut().zip(v).zip(p).zip(q) {
         *v = S::mul_add(x, p, *v);
         *w = S::mul_add(-x, q, *w);
@@ -192,9 +188,38 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_two_scaled_body<S: Simd>(a: f32, b: f32, g: &[f32], p: &mut [f32], q: &mut [f32]) {
+fn add_two_scaled_body<S: Simd>(_: S, a: f32, b: f32, g: &[f32], p: &mut [f32], q: &mut [f32]) {
     for ((&g, p), q) in g.iter().zip(p).zip(q) {
         *p = S::mul_add(a, g, *p);
         *q = S::mul_add(b, g, *q);
+    }
+}
+
+vectorised! {
+    /// `z += x · W` for one row `x` (`D`) and row-major `W` (`D × H`), rows of zero inputs skipped.
+    fn add_rows(x: &[f32], weights: &[f32], z: &mut [f32]) = add_rows_body;
+}
+
+#[inline(always)]
+fn add_rows_body<S: Simd>(_: S, x: &[f32], weights: &[f32], z: &mut [f32]) {
+    let mut lit = x.iter().zip(weights.chunks_exact(z.len())).filter(|&(&x, _)| x != 0.0);
+    loop {
+        // four rows a pass: `z` is loaded and stored once for them, and summed in the same order
+        match [lit.next(), lit.next(), lit.next(), lit.next()] {
+            [Some((&x0, row0)), Some((&x1, row1)), Some((&x2, row2)), Some((&x3, row3))] => {
+                for ((((z, &w0), &w1), &w2), &w3) in z.iter_mut().zip(row0).zip(row1).zip(row2).zip(row3) {
+                    let sum = S::mul_add(x1, w1, S::mul_add(x0, w0, *z));
+                    *z = S::mul_add(x3, w3, S::mul_add(x2, w2, sum));
+                }
+            }
+            rest => {
+                for (&x, row) in rest.into_iter().flatten() {
+                    for (z, &w) in z.iter_mut().zip(row) {
+                        *z = S::mul_add(x, w, *z);
+                    }
+                }
+                return;
+            }
+        }
     }
 }

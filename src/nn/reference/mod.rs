@@ -229,7 +229,7 @@ impl<'a> Trainer<'a> {
         }
         for (sample, dh) in self.dh.chunks_exact_mut(stride).take(b).enumerate() {
             let image = if shared { 0 } else { sample };
-            super::batch::mask(dh, &self.h[image * stride..(image + 1) * stride]);
+            super::kernels::elementwise::mask(dh, &self.h[image * stride..(image + 1) * stride]);
         }
         self.hidden.update(&self.x, self.n_images, &self.dh[..b * stride], faults.per_sample_momentum);
     }

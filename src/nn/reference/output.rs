@@ -34,7 +34,7 @@ impl Output {
         let (width, n_classes) = (mlp.shape().widths[1], mlp.shape().widths[2]);
         let stride = width.next_multiple_of(LANES);
         let mut weights = vec![0.0; n_classes * stride];
-        for (unit, row) in mlp.weights(1).chunks_exact(n_classes).enumerate() {
+        for (unit, row) in mlp.row_major(1).chunks_exact(n_classes).enumerate() {
             for (class, &weight) in row.iter().enumerate() {
                 weights[class * stride + unit] = weight;
             }
@@ -75,13 +75,13 @@ impl Output {
     pub(super) fn write_to(&self, mlp: &mut Mlp) {
         let stride = self.weights.len() / self.n_classes;
         let n_classes = self.n_classes;
-        let (weights, bias) = mlp.layer_mut(1);
+        let mut weights = vec![0.0; self.width * n_classes];
         for (unit, row) in weights.chunks_exact_mut(n_classes).enumerate().take(self.width) {
             for (class, weight) in row.iter_mut().enumerate() {
                 *weight = self.weights[class * stride + unit];
             }
         }
-        bias.copy_from_slice(&self.bias);
+        mlp.set_layer(1, &weights, &self.bias);
     }
 }
 
@@ -91,7 +91,7 @@ vectorised! {
 }
 
 #[inline(always)]
-fn add_dots_body<S: Simd>(h: &[f32], weights: &[f32], z: &mut [f32]) {
+fn add_dots_body<S: Simd>(_: S, h: &[f32], weights: &[f32], z: &mut [f32]) {
     for (z, row) in z.iter_mut().zip(weights.chunks_exact(h.len())) {
         let mut parts = [0.0f32; LANES];
         for (h, w) in h.as_chunks::<LANES>().0.iter().zip(row.as_chunks::<LANES>().0) {
@@ -117,6 +117,7 @@ vectorised! {
 
 #[inline(always)]
 fn update_weights_body<S: Simd>(
+    _: S,
     n_classes: usize,
     (momentum, learning_rate): (f32, f32),
     group: &mut Group<'_>,

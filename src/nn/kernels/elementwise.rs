@@ -1,0 +1,75 @@
+//! What is done to every number of a tile by itself, and sums down its columns.
+
+use crate::nn::simd::{Simd, vectorised};
+
+/// Fills every row of a tile with the same numbers.
+pub fn fill_rows(row: &[f32], tile: &mut [f32]) {
+    for out in tile.chunks_exact_mut(row.len()) {
+        out.copy_from_slice(row);
+    }
+}
+
+vectorised! {
+    /// `z = max(0, z)`; a NaN stays, so that divergence is seen.
+    pub fn relu(z: &mut [f32]) = relu_body;
+}
+
+#[inline(always)]
+fn relu_body<S: Simd>(_: S, z: &mut [f32]) {
+    for z in z {
+        *z = if *z < 0.0 { 0.0 } else { *z };
+    }
+}
+
+vectorised! {
+    /// The ReLU's backward half: `dx = 0` wherever the activation was not positive.
+    pub fn mask(dx: &mut [f32], activation: &[f32]) = mask_body;
+}
+
+#[inline(always)]
+fn mask_body<S: Simd>(_: S, dx: &mut [f32], activation: &[f32]) {
+    for (dx, &a) in dx.iter_mut().zip(activation) {
+        *dx = if a > 0.0 { *dx } else { 0.0 };
+    }
+}
+
+vectorised! {
+    /// `sums = decay · sums + Σ rows` of a row-major tile.
+    pub fn sum_rows(tile: &[f32], decay: f32, sums: &mut [f32]) = sum_rows_body;
+}
+
+#[inline(always)]
+fn sum_rows_body<S: Simd>(_: S, tile: &[f32], decay: f32, sums: &mut [f32]) {
+    sums.iter_mut().for_each(|sum| *sum = if decay == 0.0 { 0.0 } else { decay * *sum });
+    for row in tile.chunks_exact(sums.len()) {
+        for (sum, &value) in sums.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+}
+
+vectorised! {
+    /// `y += a · x`.
+    pub fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) = add_scaled_body;
+}
+
+#[inline(always)]
+fn add_scaled_body<S: Simd>(_: S, a: f32, x: &[f32], y: &mut [f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = S::mul_add(a, x, *y);
+    }
+}
+
+vectorised! {
+    /// Writes the transpose of a tile (`rows × width`) to `out` (`width × rows.next_multiple_of(lane)`).
+    pub fn transpose(tile: &[f32], width: usize, out_width: usize, out: &mut [f32]) = transpose_body;
+}
+
+#[inline(always)]
+fn transpose_body<S: Simd>(_: S, tile: &[f32], width: usize, out_width: usize, out: &mut [f32]) {
+    for (column, out) in out.chunks_exact_mut(out_width).take(width).enumerate() {
+        for (out, row) in out.iter_mut().zip(tile.chunks_exact(width)) {
+            *out = row[column];
+        }
+    }
+}
