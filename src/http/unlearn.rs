@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::jobs::Lineage;
 use crate::nn::{self, Recipe, Standard};
-use crate::unlearn::Method;
+use crate::unlearn::{Method, N_RETRAINED};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -230,7 +230,9 @@ impl Parent {
             // the parent, the new network, and one retrained while the other one trains
             Verify::Standard => measuring + 3 * network,
         };
-        let retrain = needed(&self.lineage.recipe);
+        // those to compare with may be trained side by side
+        let n_trained = if verify == Verify::Standard { N_RETRAINED as u128 } else { 1 };
+        let retrain = n_trained * needed(&self.lineage.recipe);
         let method = batch_size.map_or(0, |batch_size| {
             needed(&Recipe::Standard(Standard { hidden: hidden.to_vec(), batch_size, ..Standard::new(0) }))
         });

@@ -8,6 +8,7 @@ use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,11 @@ impl<'a> Journal<'a> {
             last_whisper: None,
             halt: None,
         })
+    }
+
+    /// How many threads the run may use now.
+    pub(super) fn threads(&self) -> NonZeroUsize {
+        self.shared.threads_for_one()
     }
 
     /// Whether the run must stop now. Once it must, it always must.

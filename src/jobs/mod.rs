@@ -61,7 +61,7 @@ pub enum Cancelled {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Runs trained at the same time, one thread each.
+    /// Runs trained at the same time; fewer share the threads among them.
     pub train_threads: usize,
 }
 
@@ -133,9 +133,10 @@ impl Engine {
                 tracing::info!(n_swept, "removed weight files without a version");
             }
         }
-        let shared = Arc::new(Shared::new(store.clone(), artifacts.clone(), executor));
+        let train_threads = limits.train_threads.max(1);
+        let shared = Arc::new(Shared::new(store.clone(), artifacts.clone(), executor, train_threads));
         let pool = Arc::new(Pool { shared, threads: Mutex::default(), grace });
-        for number in 1..=limits.train_threads.max(1) {
+        for number in 1..=train_threads {
             let thread = worker::start(&pool.shared, number).map_err(StartError::Thread)?;
             pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }

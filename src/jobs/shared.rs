@@ -9,6 +9,7 @@ use crate::domain::{Run, Status};
 use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError};
 use chrono::Utc;
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,10 +33,17 @@ pub(super) struct Shared {
     order: tokio::sync::Mutex<()>,
     working: Mutex<HashMap<Uuid, Arc<Control>>>,
     stopping: AtomicBool,
+    /// Threads that may train, all runs together.
+    train_threads: usize,
 }
 
 impl Shared {
-    pub(super) fn new(store: Store, artifacts: Artifacts, executor: Box<dyn Executor>) -> Self {
+    pub(super) fn new(
+        store: Store,
+        artifacts: Artifacts,
+        executor: Box<dyn Executor>,
+        train_threads: usize,
+    ) -> Self {
         Self {
             store,
             artifacts,
@@ -47,6 +55,7 @@ impl Shared {
             order: tokio::sync::Mutex::new(()),
             working: Mutex::new(HashMap::new()),
             stopping: AtomicBool::new(false),
+            train_threads,
         }
     }
 
@@ -164,6 +173,12 @@ impl Shared {
 
     pub(super) fn control(&self, id: Uuid) -> Option<Arc<Control>> {
         self.working().get(&id).cloned()
+    }
+
+    /// How many threads one of the runs at work may use now: an even share, rounded down, at least its own.
+    pub(super) fn threads_for_one(&self) -> NonZeroUsize {
+        let n_runs = self.working().len().max(1);
+        NonZeroUsize::new(self.train_threads / n_runs).unwrap_or(NonZeroUsize::MIN)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -8,6 +8,7 @@ use crate::domain::{DatasetRef, Run, Train};
 use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe, TrainError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -128,6 +129,10 @@ impl nn::Observer for Watch<'_, '_> {
             measures,
             main: Some(("test_accuracy", report.test_accuracy)),
         })
+    }
+
+    fn threads(&mut self) -> NonZeroUsize {
+        self.journal.threads()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::store::StoreError;
 use crate::unlearn::{self, Task, UnlearnEpoch, UnlearnError};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,8 @@ pub(super) fn execute(
         seed: run.seed,
     };
 
-    let mut watch = Watch { journal, verifying: false, retrain: Stopwatch::default() };
+    let threads = journal.threads();
+    let mut watch = Watch { journal, verifying: false, retrain: Stopwatch::default(), threads };
     let started = Instant::now();
     let outcome = unlearn::unlearn(&order.method, &task, &mut watch)?;
     let unlearn_s = started.elapsed().as_secs_f64();
@@ -52,7 +54,7 @@ pub(super) fn execute(
     let measured = unlearn::verify(&task, &order.method, &outcome, retrained, &mut watch)?;
     watch.retrain.stop();
     let verify_s = (started.elapsed().saturating_sub(watch.retrain.total)).as_secs_f64();
-    let seconds = Seconds { unlearn: unlearn_s, verify: verify_s, retrain: watch.retrain.mean_s() };
+    let seconds = Seconds { unlearn: unlearn_s, verify: verify_s, retrain: watch.retrain.of_one_s(threads) };
     go(watch.journal.halted())?;
 
     let judged = Judged::of(order, &outcome, &measured);
@@ -147,6 +149,8 @@ struct Watch<'a, 'b> {
     /// The mini-batches are those of a retraining then, which is nobody's progress.
     verifying: bool,
     retrain: Stopwatch,
+    /// The run's share when it began.
+    threads: NonZeroUsize,
 }
 
 impl unlearn::Observer for Watch<'_, '_> {
@@ -177,9 +181,13 @@ impl unlearn::Observer for Watch<'_, '_> {
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()> {
         self.retrain.stop();
         if phase == "retrain" {
-            self.retrain.start();
+            self.retrain.since = Some(Instant::now());
         }
         self.journal.phase(phase, detail)
+    }
+
+    fn threads(&mut self) -> NonZeroUsize {
+        self.threads
     }
 }
 
@@ -193,20 +201,16 @@ fn finite(value: f64) -> Option<f64> {
 struct Stopwatch {
     since: Option<Instant>,
     total: Duration,
-    n: u32,
 }
 
 impl Stopwatch {
-    fn start(&mut self) {
-        self.since = Some(Instant::now());
-        self.n += 1;
-    }
-
     fn stop(&mut self) {
         self.total += self.since.take().map(|since| since.elapsed()).unwrap_or_default();
     }
 
-    fn mean_s(&self) -> Option<f64> {
-        (self.n > 0).then(|| self.total.as_secs_f64() / f64::from(self.n))
+    /// Of one of the retrained models, which are trained side by side on so many threads, one each.
+    fn of_one_s(&self, threads: NonZeroUsize) -> Option<f64> {
+        let rounds = unlearn::N_RETRAINED.div_ceil(threads.get());
+        (!self.total.is_zero()).then(|| self.total.as_secs_f64() / rounds as f64)
     }
 }

@@ -15,8 +15,9 @@ use super::team::{Team, shares, take_front};
 use super::{Features, Mlp, Samples, Shape};
 use std::ops::Range;
 
-/// Rows a thread takes at a time where a layer is too narrow to be shared out by panels.
-const STRIP: usize = 16;
+/// Rows that are taken at a time where a layer is too narrow to be shared out by panels: the fewer, the more
+/// often its weights are read.
+const STRIPS: [usize; 3] = [BLOCK, 32, 16];
 
 /// Buffers for batches of up to a fixed number of rows.
 ///
@@ -107,7 +108,7 @@ impl Batch {
         let layout = Panels::new(self.capacity, self.shape.n_features());
         let n_blocks = self.capacity.div_ceil(BLOCK);
         let (mut x, mut masks) = (&mut self.activations[0][..], &mut self.masks[..]);
-        let pieces = shares(layout.n_panels(), self.team.n_threads()).map(|panels| {
+        let pieces = shares(layout.n_panels(), self.team.n_pieces()).map(|panels| {
             let len = panels.clone().map(|panel| layout.panel(panel).len()).sum();
             let masks = take_front(&mut masks, panels.len() * n_blocks);
             Gather { layout, panels, x: take_front(&mut x, len), masks }
@@ -132,8 +133,10 @@ impl Batch {
         let (inputs, outputs) = self.activations.split_at_mut(l + 1);
         let input = Input::new(&self.shape, l, &inputs[l], &self.masks, self.capacity, self.n_rows);
         let layout = Panels::new(self.capacity, self.shape.widths[l + 1]);
-        let is_narrow = layout.n_panels() * self.n_rows.div_ceil(BLOCK) < 2 * n_threads;
-        let strip = if n_threads > 1 && is_narrow { STRIP } else { BLOCK };
+        let has_enough = |&strip: &usize| {
+            n_threads == 1 || layout.n_panels() * self.n_rows.div_ceil(strip) >= 2 * n_threads
+        };
+        let strip = STRIPS.into_iter().find(has_enough).unwrap_or(STRIPS[2]);
         let per_panel = self.n_rows.div_ceil(strip);
         // items are strips of rows, panel after panel: neighbours in memory
         let tile = |item: usize| {
@@ -145,7 +148,7 @@ impl Batch {
             layout.tile(panel, rows)
         };
         let mut rest = Cut::new(&mut outputs[0]);
-        let pieces = shares(layout.n_panels() * per_panel, n_threads)
+        let pieces = shares(layout.n_panels() * per_panel, self.team.n_pieces())
             .map(|items| (rest.take(place(items.start).start, place(items.end - 1).end), items));
         let weights = Layer { layout: self.shape.layer(l), numbers: mlp.weights(l) };
         let bias = mlp.padded_bias(l);
@@ -269,7 +272,7 @@ impl Batch {
         let n_rows = self.n_rows;
 
         let mut dx = &mut lower[below][..];
-        let pieces = shares(layout.n_panels(), self.team.n_threads()).map(|panels| {
+        let pieces = shares(layout.n_panels(), self.team.n_pieces()).map(|panels| {
             let len = panels.clone().map(|panel| layout.panel(panel).len()).sum();
             (take_front(&mut dx, len), panels)
         });
@@ -320,7 +323,7 @@ impl Batch {
         let rates = update.as_ref().map(|update| (update.learning_rate, update.weight_decay));
         let mut weights = update.map(|update| update.weights);
         let mut gradient = gradient;
-        let pieces = shares(layout.n_panels() * per_panel, self.team.n_threads()).map(|items| {
+        let pieces = shares(layout.n_panels() * per_panel, self.team.n_pieces()).map(|items| {
             let len = tile(items.end - 1).2.end - tile(items.start).2.start;
             let weights = weights.as_mut().map(|weights| take_front(weights, len));
             (take_front(&mut gradient, len), weights, items)

@@ -7,6 +7,7 @@
 //! Start reading at [`mlp`] (what a network is), [`mod@batch`] (one step through it), [`mod@standard`] and
 //! [`mod@reference`] (the two ways to train).
 
+mod bank;
 pub mod batch;
 mod buffer;
 pub mod evaluate;
@@ -28,6 +29,7 @@ mod train;
 #[cfg(test)]
 pub(crate) mod twin;
 
+pub use bank::train_all;
 pub use evaluate::{Evaluation, Evaluator};
 pub use mlp::{Mlp, Shape};
 pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Standard};

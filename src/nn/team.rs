@@ -1,7 +1,10 @@
 //! Threads that work on one training together.
 //!
 //! A step of training is a few short phases, tens of microseconds each, so the threads stay: between phases they
-//! spin for a moment and only then sleep. Which thread does what decides no bit; see [`super::kernels`].
+//! spin for a moment and only then sleep. A phase is a number of pieces of work, some for each thread; whoever is
+//! done with its own takes what the others have not begun. A helper that comes late, because the system gave its
+//! core to someone else, is therefore not waited for. Which thread does what decides no bit; see
+//! [`super::kernels`].
 
 use std::any::Any;
 use std::num::NonZeroUsize;
@@ -12,7 +15,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// Most threads of a team.
-pub const MAX_THREADS: usize = 64;
+pub const MAX_THREADS: usize = 32;
+
+/// Pieces a phase is cut into for each thread: enough that one can take over from another.
+const PIECES_PER_THREAD: usize = 4;
+
+const MAX_PIECES: usize = MAX_THREADS * PIECES_PER_THREAD;
 
 /// Looks at a counter before a waiting thread goes to sleep: some tens of microseconds.
 const PATIENCE: u32 = 2_000;
@@ -23,18 +31,27 @@ pub struct Team {
     helpers: Vec<JoinHandle<()>>,
 }
 
-/// Work for one phase: called once by each thread with its number. The lifetime is a lie that
+/// Work of one phase, called by each thread that comes in time, with its number. The lifetime is a lie that
 /// [`Team::run`] makes good.
 type Phase = dyn Fn(usize) + Sync + 'static;
 
 struct Shared {
     /// Phases begun so far; the helpers' starting signal.
     begun: Signal,
-    /// Helpers done with the present phase.
-    done: Signal,
-    phase: Mutex<Option<Erased>>,
+    /// Helpers that have left a phase so far.
+    left: Signal,
+    door: Mutex<Door>,
     stopping: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Who may work on what.
+#[derive(Default)]
+struct Door {
+    /// The present phase while it may be entered.
+    open: Option<Erased>,
+    /// Helpers that have entered it.
+    n_entered: usize,
 }
 
 /// A pointer to a phase without its lifetime.
@@ -43,7 +60,7 @@ struct Erased(*const Phase);
 
 #[expect(unsafe_code, reason = "a raw pointer is not Send by itself")]
 // SAFETY: the pointee is `Sync`, so it may be called from any thread; that it is alive then is the matter of
-// `Team::run`, which does not return before every helper is done with it.
+// `Team::run`, which does not return before every helper that has taken the pointer is done with it.
 unsafe impl Send for Erased {}
 
 impl Team {
@@ -61,8 +78,8 @@ impl Team {
         }
         let shared = Arc::new(Shared {
             begun: Signal::default(),
-            done: Signal::default(),
-            phase: Mutex::new(None),
+            left: Signal::default(),
+            door: Mutex::default(),
             stopping: AtomicBool::new(false),
             panic: Mutex::new(None),
         });
@@ -79,48 +96,64 @@ impl Team {
         self.helpers.len() + 1
     }
 
-    /// Calls `work` with every piece, each on a thread of its own.
+    /// How many pieces [`each`](Self::each) likes to get.
+    pub fn n_pieces(&self) -> usize {
+        match self.n_threads() {
+            1 => 1,
+            n_threads => n_threads * PIECES_PER_THREAD,
+        }
+    }
+
+    /// Calls `work` with every piece: neighbouring pieces by the same thread, always the same one if it is in
+    /// time, so that what it works on stays in its cache.
     ///
     /// # Panics
     ///
-    /// If there are more pieces than threads; with the panic of a call that panicked, when all are done.
+    /// If there are more than [`n_pieces`](Self::n_pieces); with the panic of a call that panicked, when all that
+    /// were begun are done.
     pub fn each<P: Send>(&mut self, pieces: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
         if self.shared.is_none() {
             return pieces.for_each(work);
         }
         // on the stack: a step allocates nothing
-        let slots: [Mutex<Option<P>>; MAX_THREADS] = [const { Mutex::new(None) }; MAX_THREADS];
-        for (number, piece) in pieces.enumerate() {
-            assert!(number < self.n_threads(), "more pieces than threads");
-            *lock(&slots[number]) = Some(piece);
+        let slots: [Mutex<Option<P>>; MAX_PIECES] = [const { Mutex::new(None) }; MAX_PIECES];
+        let mut n_pieces = 0;
+        for piece in pieces {
+            assert!(n_pieces < self.n_pieces(), "more pieces than were asked for");
+            *lock(&slots[n_pieces]) = Some(piece);
+            n_pieces += 1;
         }
+        let n_threads = self.n_threads();
+        let cut = |thread: usize| n_pieces * thread / n_threads;
         self.run(&|number| {
-            if let Some(piece) = lock(&slots[number]).take() {
-                work(piece);
+            for thread in (number..n_threads).chain(0..number) {
+                for slot in &slots[cut(thread)..cut(thread + 1)] {
+                    let piece = lock(slot).take();
+                    if let Some(piece) = piece {
+                        work(piece);
+                    }
+                }
             }
         });
     }
 
-    /// Calls `phase(0)` on the calling thread and `phase(1)`, `phase(2)`, … on the helpers, and waits for all.
-    ///
-    /// # Panics
-    ///
-    /// With the panic of a call that panicked, when all are done.
-    pub fn run(&mut self, phase: &(dyn Fn(usize) + Sync)) {
+    /// Calls `phase(0)` on the calling thread and `phase(1)`, `phase(2)`, … on the helpers that come before it
+    /// returns, and waits for these.
+    fn run(&mut self, phase: &(dyn Fn(usize) + Sync)) {
         let Some(shared) = &self.shared else { return phase(0) };
-        let n_helpers = self.helpers.len();
         #[expect(unsafe_code, reason = "helpers outlive the borrow, the phase does not")]
-        // SAFETY: only the lifetime changes. A helper takes the pointer after `begun` is raised below and calls
-        // it before it raises `done`; this function neither returns nor unwinds before `done` has come from all
-        // helpers (the phase's own panic is caught), so the pointee outlives every call. `&mut self` keeps a
-        // second `run` from overwriting the pointer meanwhile.
+        // SAFETY: only the lifetime changes. A helper takes the pointer only from an open door, under its lock,
+        // and is counted there. Below the door is closed, and this function neither returns nor unwinds (the
+        // phase's own panic is caught) before as many helpers have left as had entered: the pointee outlives
+        // every call. `&mut self` keeps a second `run` from opening the door meanwhile.
         let erased =
             Erased(unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Phase>(phase) });
-        *lock(&shared.phase) = Some(erased);
-        let before = shared.done.value();
+        let left_before = shared.left.value();
+        *lock(&shared.door) = Door { open: Some(erased), n_entered: 0 };
         shared.begun.raise();
         let own = catch_unwind(AssertUnwindSafe(|| phase(0)));
-        shared.done.wait(|done| done - before == n_helpers);
+        let n_entered = std::mem::take(&mut *lock(&shared.door)).n_entered;
+        shared.left.wait(|left| left - left_before == n_entered);
         let theirs = lock(&shared.panic).take();
         if let Some(panic) = own.err().or(theirs) {
             resume_unwind(panic);
@@ -132,20 +165,23 @@ fn help(shared: &Shared, number: usize) {
     let mut seen = 0;
     loop {
         shared.begun.wait(|begun| begun != seen);
-        seen += 1;
+        seen = shared.begun.value();
         if shared.stopping.load(Ordering::Acquire) {
             return;
         }
-        let phase = *lock(&shared.phase);
-        if let Some(Erased(phase)) = phase {
-            #[expect(unsafe_code, reason = "the phase is shared by pointer")]
-            // SAFETY: `Team::run` set the pointer before it raised `begun` and waits for this helper's `done`.
-            let phase = unsafe { &*phase };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| phase(number))) {
-                lock(&shared.panic).get_or_insert(panic);
-            }
+        let entered = {
+            let mut door = lock(&shared.door);
+            door.n_entered += usize::from(door.open.is_some());
+            door.open
+        };
+        let Some(Erased(phase)) = entered else { continue };
+        #[expect(unsafe_code, reason = "the phase is shared by pointer")]
+        // SAFETY: the door was open, and `Team::run` waits for this helper to leave.
+        let phase = unsafe { &*phase };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| phase(number))) {
+            lock(&shared.panic).get_or_insert(panic);
         }
-        shared.done.raise();
+        shared.left.raise();
     }
 }
 
@@ -239,7 +275,7 @@ mod tests {
             let mut numbers = vec![0u32; 103];
             for phase in 1..=2_000 {
                 let mut rest = &mut numbers[..];
-                let pieces = shares(103, n_threads).map(|share| take_front(&mut rest, share.len()));
+                let pieces = shares(103, team.n_pieces()).map(|share| take_front(&mut rest, share.len()));
                 team.each(pieces, |piece| piece.iter_mut().for_each(|number| *number += 1));
                 assert!(numbers.iter().all(|&number| number == phase));
             }
@@ -249,30 +285,58 @@ mod tests {
     #[test]
     fn helpers_that_have_gone_to_sleep_wake_up_again() {
         let mut team = team(3);
-        let calls = AtomicUsize::new(0);
+        let shared = Arc::clone(team.shared.as_ref().unwrap());
         for _ in 0..3 {
             // longer than their patience, without a clock: until both are asleep
-            let shared = Arc::clone(team.shared.as_ref().unwrap());
             while shared.begun.n_asleep.load(Ordering::SeqCst) < 2 {
                 std::thread::yield_now();
             }
+            // the caller does not leave before the others have come
+            let arrived = AtomicUsize::new(0);
             team.run(&|_| {
-                calls.fetch_add(1, Ordering::SeqCst);
+                arrived.fetch_add(1, Ordering::SeqCst);
+                while arrived.load(Ordering::SeqCst) < 3 {
+                    std::thread::yield_now();
+                }
             });
         }
-        assert_eq!(calls.load(Ordering::SeqCst), 9);
+    }
+
+    #[test]
+    fn one_thread_takes_over_what_another_has_not_begun() {
+        let caller = std::thread::current().id();
+        let mut team = team(2);
+        for _ in 0..200 {
+            let (begun, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            team.each(0..8, |_| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                // a helper that is stuck in its first piece until the caller has done all others
+                while std::thread::current().id() != caller && begun.load(Ordering::SeqCst) < 8 {
+                    std::thread::yield_now();
+                }
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+            assert_eq!(done.load(Ordering::SeqCst), 8);
+        }
     }
 
     #[test]
     fn a_panic_on_any_thread_reaches_the_caller_and_the_team_lives_on() {
         let mut team = team(3);
         for culprit in 0..3 {
+            let arrived = AtomicUsize::new(0);
             let caught = catch_unwind(AssertUnwindSafe(|| {
-                team.run(&|number| assert_ne!(number, culprit, "number {number} has had enough"));
+                team.run(&|number| {
+                    arrived.fetch_add(1, Ordering::SeqCst);
+                    while arrived.load(Ordering::SeqCst) < 3 {
+                        std::thread::yield_now();
+                    }
+                    assert_ne!(number, culprit, "number {number} has had enough");
+                });
             }));
             let panic = caught.unwrap_err();
             assert!(panic.downcast_ref::<String>().unwrap().contains("has had enough"));
-            team.run(&|_| {});
+            team.each(0..8, |_| {});
         }
     }
 

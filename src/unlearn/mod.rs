@@ -19,9 +19,10 @@ mod verify;
 
 pub use method::{About, Claim, GradientAscent, Method, ResetLast, Variant};
 pub use report::{Measure, Report, Verdict};
-pub use verify::verify;
+pub use verify::{N_RETRAINED, verify};
 
 use crate::nn::{BatchReport, Mlp, Recipe, Samples, TrainError};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 /// What is to be forgotten, by which network, trained how.
@@ -67,6 +68,11 @@ pub trait Observer {
     fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
     /// What begins now, as a machine-readable word and a sentence: `unlearn`, `measure`, `retrain`, `probe`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
+
+    /// How many threads may be used. It decides speed, not bits.
+    fn threads(&mut self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
 }
 
 /// What a method produced.

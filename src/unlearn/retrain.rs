@@ -3,7 +3,8 @@
 use super::context::Context;
 use super::method::About;
 use super::{Observer, UnlearnError, Unlearned};
-use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe};
+use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe, TrainError, Trained};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 pub(super) const ABOUT: About = About {
@@ -29,10 +30,39 @@ pub(super) fn train_without(
     seed: u64,
     observer: &mut dyn nn::Observer,
 ) -> Result<Mlp, UnlearnError> {
+    let excluded = excluded(task);
+    let problem = Problem { train: task.train, excluded: &excluded, test: task.test };
+    finished(nn::train(&with_seed(task.recipe, seed), &problem, observer))
+}
+
+/// [`train_without`] for several seeds, side by side.
+pub(super) fn train_all_without(
+    task: &super::Task<'_>,
+    seeds: &[u64],
+    observer: &mut dyn Observer,
+) -> Result<Vec<Mlp>, UnlearnError> {
+    let excluded = excluded(task);
+    let problem = Problem { train: task.train, excluded: &excluded, test: task.test };
+    let orders: Vec<_> = seeds.iter().map(|&seed| (with_seed(task.recipe, seed), problem)).collect();
+    let threads = observer.threads();
+    let mut answer = ControlFlow::Continue(());
+    let trained = nn::train_all(&orders, threads, &mut |report| {
+        answer = observer.on_batch(report);
+        answer
+    });
+    // it may have come too late to stop anything
+    super::go_on(answer)?;
+    trained.into_iter().map(finished).collect()
+}
+
+fn excluded(task: &super::Task<'_>) -> Vec<u32> {
     let mut excluded = [task.excluded, task.forget].concat();
     excluded.sort_unstable();
-    let problem = Problem { train: task.train, excluded: &excluded, test: task.test };
-    let trained = nn::train(&with_seed(task.recipe, seed), &problem, observer)?;
+    excluded
+}
+
+fn finished(trained: Result<Trained, TrainError>) -> Result<Mlp, UnlearnError> {
+    let trained = trained?;
     if trained.completed { Ok(trained.model) } else { Err(UnlearnError::Interrupted) }
 }
 
@@ -61,17 +91,8 @@ impl nn::Observer for Reporting<'_, '_> {
             self.context.epoch(model, report.epoch, report.epochs, report.learning_rate, report.n_samples);
         self.observer.on_epoch(&epoch)
     }
-}
 
-/// Passes on only the mini-batches, for trainings that verification does.
-pub(super) struct Quiet<'o>(pub(super) &'o mut dyn Observer);
-
-impl nn::Observer for Quiet<'_> {
-    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
-        self.0.on_batch(report)
-    }
-
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
+    fn threads(&mut self) -> NonZeroUsize {
+        self.observer.threads()
     }
 }

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::method::Method;
 use super::pass::train_one_epoch;
 use super::report::Report;
-use super::retrain::{Quiet, train_without};
+use super::retrain::train_all_without;
 use super::{Observer, Task, UnlearnError, Unlearned, go_on};
 use crate::nn::Mlp;
 use crate::nn::hash::{Purpose, keyed_hash};
@@ -23,6 +23,9 @@ use looks::{Look, Yardsticks};
 
 /// Batch size, learning rate and momentum of the one epoch the dormant-knowledge probe trains.
 const PROBE: (usize, f64, f64) = (64, 0.05, 0.9);
+
+/// Networks trained without the forget set, for comparison and for how far two such differ.
+pub const N_RETRAINED: usize = 2;
 
 /// Measures `outcome`; with `retrained` beside two models trained without the forget set.
 ///
@@ -44,14 +47,12 @@ pub fn verify(
         let after = Look::at(&mut context, &outcome.model, None);
         return Ok(verdict::report(method, task, outcome, &before, &after, None));
     }
-    let mut models = Vec::new();
-    for number in 0..2u32 {
-        let detail = format!("retraining without the forget set, {} of 2", number + 1);
-        go_on(observer.on_phase("retrain", &detail))?;
-        // seeds of their own, unrelated to the one a retraining method used
-        let seed = keyed_hash(task.seed, Purpose::Probe, number + 1, 0);
-        models.push(train_without(task, seed, &mut Quiet(observer))?);
-    }
+    let detail = format!("training {N_RETRAINED} networks without the forget set");
+    go_on(observer.on_phase("retrain", &detail))?;
+    // seeds of their own, unrelated to the one a retraining method used
+    let seeds: Vec<u64> =
+        (1..=N_RETRAINED as u32).map(|number| keyed_hash(task.seed, Purpose::Probe, number, 0)).collect();
+    let models = train_all_without(task, &seeds, observer)?;
     let mut look = |mlp: &Mlp, which: &str, observer: &mut dyn Observer| {
         go_on(observer.on_phase("probe", &format!("looking for dormant knowledge in {which}")))?;
         let dormant = dormant_accuracy(&mut context, mlp, observer)?;
