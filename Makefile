@@ -29,8 +29,17 @@ docker-check: ## the release binary under a container's conditions, without an e
 	cargo build --locked --release
 	docker/check.sh target/release/lethe
 
-bench: ## speed, as ratios measured side by side
-	RUSTFLAGS="-C target-cpu=native" cargo bench --locked --bench reference_modes
+bench: ## speed, as ratios measured side by side; ROWS=text picks rows (installs PyTorch, 5 GB)
+	@$(MAKE) --no-print-directory $(PEERS)/installed || echo "going on without the peers"
+	RUSTFLAGS="-C target-cpu=native" cargo build --locked --release --quiet \
+		--manifest-path benches/naive/Cargo.toml --target-dir target/naive
+	cargo bench --locked --quiet --bench training -- $(if $(ROWS),"$(ROWS)")
+
+PEERS := benches/peers/.venv
+$(PEERS)/installed: benches/peers/requirements.txt
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	touch $@
 
 figures: ## the pictures and numbers of the README, made by the program (needs MNIST)
 	cargo build --locked --release
