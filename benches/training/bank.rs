@@ -5,9 +5,9 @@ use crate::data::Images;
 use crate::job::Job;
 use crate::rounds::{alternate, median};
 use crate::table::{Row, Unit};
-use lethe::nn::Problem;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use lethe::nn::train_all;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 const MODELS: u64 = 4;
@@ -19,11 +19,15 @@ pub fn measure(bench: &mut Bench) {
 }
 
 fn models_a_minute(images: &Images, rounds: usize) -> Result<Row, String> {
-    let jobs: Vec<Job> = (0..MODELS).map(|seed| Job::standard(64, EPOCHS, seed)).collect();
+    let problem = images.untested();
+    let orders: Vec<_> = (0..MODELS).map(|seed| (Job::standard(64, EPOCHS, seed).recipe, problem)).collect();
     let on = |n_threads| {
+        let n_threads = NonZeroUsize::new(n_threads).expect("there is a thread");
         let start = Instant::now();
-        train_bank(&jobs, &images.untested(), n_threads)?;
-        Ok(jobs.len() as f64 * 60.0 / start.elapsed().as_secs_f64())
+        for trained in train_all(&orders, n_threads, &mut |_| ControlFlow::Continue(())) {
+            trained.map_err(|error| error.to_string())?;
+        }
+        Ok(orders.len() as f64 * 60.0 / start.elapsed().as_secs_f64())
     };
     let sides = alternate(rounds, || on(THREADS), || on(1))?;
     Ok(Row {
@@ -34,20 +38,5 @@ fn models_a_minute(images: &Images, rounds: usize) -> Result<Row, String> {
         bar: None,
         flaws: Vec::new(),
         note: format!("models of {EPOCHS} epochs at batch 64, {MODELS} in a round"),
-    })
-}
-
-/// Does all jobs; every thread takes the next one when it is done with its last.
-fn train_bank(jobs: &[Job], problem: &Problem<'_>, n_threads: usize) -> Result<(), String> {
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<(), String> {
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            job.run(problem)?;
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..n_threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().expect("a training does not panic"))
     })
 }

@@ -3,6 +3,7 @@
 use lethe::nn::{
     BatchReport, EpochReport, Evaluator, Mlp, Observer, Problem, Recipe, Samples, Standard, Trained, train,
 };
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -64,6 +65,10 @@ impl Observer for Watcher<'_> {
             self.accuracy = report.reported_accuracy;
         }
         ControlFlow::Continue(())
+    }
+
+    fn threads(&mut self) -> NonZeroUsize {
+        NonZeroUsize::new(self.job.threads).expect("a job has a thread")
     }
 }
 

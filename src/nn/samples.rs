@@ -60,9 +60,16 @@ impl<'a> Samples<'a> {
         self.labels
     }
 
-    /// Asks for rows that will be read soon: in a random order, memory is slower than the arithmetic.
+    /// Asks for rows that will be read soon: in a random order, memory is slower than the arithmetic. Asks for no
+    /// more than leaves the weights in the cache.
     pub fn prefetch(&self, rows: &[u32]) {
-        for &row in rows {
+        const MOST_BYTES: usize = 1 << 18;
+        let row_bytes = self.n_features
+            * match self.features {
+                Features::U8(_) => size_of::<u8>(),
+                Features::F32(_) => size_of::<f32>(),
+            };
+        for &row in &rows[..rows.len().min(MOST_BYTES / row_bytes.max(1))] {
             let range = row as usize * self.n_features..(row as usize + 1) * self.n_features;
             match self.features {
                 Features::U8(values) => prefetch(&values[range]),

@@ -2,8 +2,11 @@
 
 use super::mask::{Mask, lights};
 use crate::nn::panels::{BLOCK, PANEL, Panels};
-use crate::nn::simd::{Simd, vectorised};
+use crate::nn::simd::{Simd, prefetch, vectorised};
 use std::ops::Range;
+
+/// Rows that are asked for ahead of being read.
+const AHEAD: usize = 4;
 
 /// Where gathered rows go: some panels of the input, and the masks of their blocks.
 #[derive(Debug)]
@@ -47,6 +50,9 @@ fn gather<T: Copy>(features: &[T], rows: &[u32], into: &mut Gather<'_>, see: imp
     };
     used(into.masks, Mask::clear);
     for (at, &row) in rows.iter().enumerate() {
+        if let Some(&coming) = rows.get(at + AHEAD) {
+            prefetch(&features[coming as usize * d..][..d]);
+        }
         let row = &features[row as usize * d..][..d];
         for (number, panel) in into.panels.clone().enumerate() {
             let tile = layout.tile(panel, at..at + 1);

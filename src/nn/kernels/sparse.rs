@@ -4,7 +4,7 @@
 //! other matrix stay in registers while the rows of `X` with a light in any of them pass by.
 
 use super::mask::QUAD;
-use super::{Sums, add_product, load};
+use super::{Sums, add_product, load, store};
 use crate::nn::simd::{LANES, Lane, Simd, vectorised};
 
 /// An input tile, `m × k`, and where it is not zero.
@@ -18,11 +18,11 @@ pub struct Lit<'a> {
 }
 
 vectorised! {
-    /// `Z = decay · Z + X · W`: `m × width`, from `X` (`m × k`) and `W` (`k × width`).
+    /// `Z += X · W`: `m × width`, from `X` (`m × k`) and `W` (`k × width`).
     ///
     /// # Panics
     ///
-    /// If a slice is too short, or `Z` is not one to four lanes wide.
+    /// If a slice is too short, `Z` is not one to four lanes wide, is to decay or has an update.
     pub fn product(x: Lit<'_>, w: &[f32], into: &mut Sums<'_>) = forward;
 }
 
@@ -74,27 +74,25 @@ impl Iterator for Rows {
 
 #[inline(always)]
 fn forward<S: Simd>(simd: S, x: Lit<'_>, w: &[f32], into: &mut Sums<'_>) {
-    debug_assert!(
-        into.decay == 1.0 || into.decay == 0.0,
-        "a forward product starts from a bias or from nothing"
-    );
-    let w = w.as_chunks::<LANES>().0;
-    match (into.width / LANES, S::WIDTH) {
-        (4, 4) => forward_lanes::<S, 4, 4>(simd, x, w, 0, into),
-        (3, 4) => forward_lanes::<S, 3, 3>(simd, x, w, 0, into),
-        (2, 4) => forward_lanes::<S, 2, 2>(simd, x, w, 0, into),
-        (1, _) => forward_lanes::<S, 1, 1>(simd, x, w, 0, into),
-        (4, _) => forward_lane_by_lane::<S, 4>(simd, x, w, into),
-        (3, _) => forward_lane_by_lane::<S, 3>(simd, x, w, into),
-        (2, _) => forward_lane_by_lane::<S, 2>(simd, x, w, into),
+    assert!(into.decay == 1.0 && into.update.is_none(), "a forward product adds to a bias, and that is all");
+    let lanes = into.width / LANES;
+    let (w, z) = (w.as_chunks::<LANES>().0, into.tile.as_chunks_mut::<LANES>().0);
+    match (lanes, S::WIDTH) {
+        (4, 4) => forward_lanes::<S, 4, 4>(simd, x, w, 0, z),
+        (3, 4) => forward_lanes::<S, 3, 3>(simd, x, w, 0, z),
+        (2, 4) => forward_lanes::<S, 2, 2>(simd, x, w, 0, z),
+        (1, _) => forward_lanes::<S, 1, 1>(simd, x, w, 0, z),
+        (4, _) => forward_lane_by_lane::<S, 4>(simd, x, w, z),
+        (3, _) => forward_lane_by_lane::<S, 3>(simd, x, w, z),
+        (2, _) => forward_lane_by_lane::<S, 2>(simd, x, w, z),
         (lanes, _) => unreachable!("a panel is one to four lanes wide, not {lanes}"),
     }
 }
 
 #[inline(always)]
-fn forward_lane_by_lane<S: Simd, const WIDTH: usize>(simd: S, x: Lit<'_>, w: &[Lane], into: &mut Sums<'_>) {
+fn forward_lane_by_lane<S: Simd, const WIDTH: usize>(simd: S, x: Lit<'_>, w: &[Lane], z: &mut [Lane]) {
     for lane in 0..WIDTH {
-        forward_lanes::<S, WIDTH, 1>(simd, x, w, lane, into);
+        forward_lanes::<S, WIDTH, 1>(simd, x, w, lane, z);
     }
 }
 
@@ -104,15 +102,15 @@ fn forward_lanes<S: Simd, const WIDTH: usize, const N: usize>(
     x: Lit<'_>,
     w: &[Lane],
     first: usize,
-    into: &mut Sums<'_>,
+    z: &mut [Lane],
 ) {
     let k = x.columns.len();
     let whole = k - k % QUAD;
     for column in (0..whole).step_by(QUAD) {
-        forward_columns::<S, WIDTH, N, QUAD>(simd, x, w, column, first, into);
+        forward_columns::<S, WIDTH, N, QUAD>(simd, x, w, column, first, z);
     }
     for column in whole..k {
-        forward_columns::<S, WIDTH, N, 1>(simd, x, w, column, first, into);
+        forward_columns::<S, WIDTH, N, 1>(simd, x, w, column, first, z);
     }
 }
 
@@ -123,19 +121,19 @@ fn forward_columns<S: Simd, const WIDTH: usize, const N: usize, const P: usize>(
     w: &[Lane],
     column: usize,
     first: usize,
-    into: &mut Sums<'_>,
+    z: &mut [Lane],
 ) {
     let mut columns = [[simd.splat(0.0); N]; P];
     for (p, weights) in columns.iter_mut().enumerate() {
         *weights = load(simd, &w[(column + p) * WIDTH + first..]);
     }
     for row in x.rows::<P>(column) {
-        let at = row * WIDTH + first;
-        let mut sums = into.load(simd, at);
+        let z = &mut z[row * WIDTH + first..][..N];
+        let mut sums = load::<S, N>(simd, z);
         for (&x, weights) in x.row::<P>(row, column).iter().zip(columns) {
             sums = add_product(simd, x, weights, sums);
         }
-        into.store(simd, at, sums);
+        store(simd, sums, z);
     }
 }
 
