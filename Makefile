@@ -33,6 +33,8 @@ bench: ## speed, as ratios measured side by side; ROWS=text picks rows (installs
 	@$(MAKE) --no-print-directory $(PEERS)/installed || echo "going on without the peers"
 	RUSTFLAGS="-C target-cpu=native" cargo build --locked --release --quiet \
 		--manifest-path benches/naive/Cargo.toml --target-dir target/naive
+	cargo build --locked --release --quiet \
+		--manifest-path benches/libraries/Cargo.toml --target-dir target/libraries
 	cargo bench --locked --quiet --bench training -- $(if $(ROWS),"$(ROWS)")
 
 PEERS := benches/peers/.venv

@@ -17,6 +17,7 @@ mod data;
 mod evaluation;
 mod job;
 mod large;
+mod libraries;
 mod machine;
 mod naive;
 mod peak;
@@ -45,6 +46,7 @@ fn main() {
     peers::measure(&mut bench);
     peak_fraction::measure(&mut bench);
     evaluation::measure(&mut bench);
+    libraries::measure(&mut bench);
     naive::measure(&mut bench);
     bank::measure(&mut bench);
     large::measure(&mut bench);
