@@ -11,6 +11,7 @@ use lethe::nn::{
 };
 use lethe::unlearn::{self, GradientAscent, Method, Report, Task, UnlearnEpoch, Unlearned, Verdict, unlearn};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +71,33 @@ fn curve(recipe: &Recipe, data: &Dataset) -> Vec<f64> {
 
 fn nn(seed: u64, epochs: u32, faults: Faults) -> Recipe {
     Recipe::Nn(Reference { epochs, faults, ..Reference::nn(seed) })
+}
+
+/// Trains on so many threads.
+struct Threads(usize);
+
+impl Observer for Threads {
+    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn threads(&mut self) -> NonZeroUsize {
+        NonZeroUsize::new(self.0).unwrap()
+    }
+}
+
+#[test]
+fn one_two_and_three_threads_train_the_same_network() {
+    let Some(data) = mnist() else { return };
+    let problem = Problem { train: data.train(), excluded: &[], test: data.test() };
+    for batch_size in [64, 512] {
+        let recipe = Recipe::Standard(Standard { epochs: 2, batch_size, ..Standard::new(7) });
+        let on = |n_threads| train(&recipe, &problem, &mut Threads(n_threads)).unwrap().model;
+        let alone = on(1);
+        assert!(on(2) == alone && on(3) == alone, "batch {batch_size}");
+    }
 }
 
 /// Spearman's rank correlation of a curve with its epochs.

@@ -211,7 +211,8 @@ fn an_observer_stops_every_method_and_its_verification() {
             assert!(matches!(outcome, Err(UnlearnError::Interrupted)), "{} after {ticks}", method.name());
         }
         let outcome = unlearn(&method, &world.task(), &mut Silent).unwrap();
-        for ticks in [1, 2, 3, 60] {
+        // of the models trained side by side at least a backlog of mini-batches is heard, seldom all
+        for ticks in [1, 2, 3, 30] {
             let report = verify(&world.task(), &method, &outcome, true, &mut StopAfter(ticks));
             assert!(matches!(report, Err(UnlearnError::Interrupted)), "{} after {ticks}", method.name());
         }
