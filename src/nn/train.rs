@@ -111,16 +111,18 @@ pub fn train(
 /// Bytes a training will hold beside the dataset, for admission before anything is allocated.
 pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_classes: usize) -> u128 {
     let (network, measuring) = network_bytes(recipe.hidden(), n_features, n_classes);
-    let batch_size = match recipe {
-        Recipe::Nn(recipe) | Recipe::Debug(recipe) => recipe.batch_size,
-        Recipe::Standard(recipe) => recipe.batch_size,
+    let shape = shape_of(recipe.hidden(), n_features, n_classes);
+    let batch = match recipe {
+        Recipe::Nn(recipe) | Recipe::Debug(recipe) => {
+            super::reference::size_bytes(recipe, n_features, n_classes)
+        }
+        Recipe::Standard(recipe) => Batch::size_bytes(&shape, recipe.batch_size),
     };
     // weights, velocity, gradient, best weights; the working copy of the reference modes fits in these
     let params = 4 * network;
     // row lists with the order's scratch
     let rows = 24 * n_rows as u128;
-    let shape = shape_of(recipe.hidden(), n_features, n_classes);
-    params + rows + Batch::size_bytes(&shape, batch_size) + measuring
+    params + rows + batch + measuring
 }
 
 /// Bytes of one network's parameters, and of measuring networks of its shape.

@@ -74,8 +74,9 @@ pub(crate) fn image(samples: Samples<'_>, row: u32) -> Vec<f64> {
     x.into_iter().map(f64::from).collect()
 }
 
-/// The reference programs, statement by statement (`docs/decisions/0002-reference-modes.md`).
-fn reference_twin(whole: &Recipe, recipe: &Reference, samples: Samples<'_>) -> Net {
+/// The reference programs, statement by statement (`docs/decisions/0002-reference-modes.md`): the network, and how
+/// many samples of the last epoch were right after the update on them.
+fn reference_twin(whole: &Recipe, recipe: &Reference, samples: Samples<'_>) -> (Net, usize) {
     let mut rows = Split::new(whole, samples.n_rows(), &[]).train;
     if !recipe.faults.no_shuffle {
         order_rows(&mut rows, &mut Vec::new(), recipe.seed, Purpose::Order, 0);
@@ -85,7 +86,9 @@ fn reference_twin(whole: &Recipe, recipe: &Reference, samples: Samples<'_>) -> N
     let (d, h, c) = (net.weights[0].len(), net.bias[0].len(), net.bias[1].len());
     let (mut m1, mut mb1) = (vec![vec![0.0; h]; d], vec![0.0; h]);
     let (mut m2, mut mb2) = (vec![vec![0.0; c]; h], vec![0.0; c]);
+    let mut hits = 0;
     for _ in 0..recipe.epochs {
+        hits = 0;
         for batch in rows.chunks(recipe.batch_size) {
             let mut xs = Vec::new();
             let mut hs = Vec::new();
@@ -149,9 +152,14 @@ fn reference_twin(whole: &Recipe, recipe: &Reference, samples: Samples<'_>) -> N
                     }
                 }
             }
+            for (x, &row) in xs.iter().zip(batch) {
+                let z = &net.forward(x)[2];
+                let best = (0..c).fold(0, |best, o| if z[o] > z[best] { o } else { best });
+                hits += usize::from(best == samples.label(row as usize) as usize);
+            }
         }
     }
-    net
+    (net, hits)
 }
 
 /// Gradient of one row's loss by the chain rule, in the layout of `Net::params`.
@@ -260,7 +268,8 @@ fn distance(mlp: &Mlp, net: &Net) -> (f64, f64) {
 }
 
 /// A training of `n` mini-batches in f32 adds a handful of roundings of relative size ε to each weight at
-/// every step and passes earlier ones on through a nearly linear map: n·ε·(a few) of the largest weight.
+/// every step and passes earlier ones on through a nearly linear map: n·ε·(a few) of the largest weight. It does not
+/// matter whether the reference modes add a step to the weights first, and then the weights up, or to the sum.
 pub(crate) fn assert_near(mlp: &Mlp, net: &Net, n_batches: usize, what: &str) {
     let (gap, size) = distance(mlp, net);
     let bound = 8.0 * n_batches as f64 * f64::from(f32::EPSILON) * size;
@@ -290,10 +299,125 @@ fn every_combination_of_faults_follows_the_reference_arithmetic() {
         };
         for whole in [Recipe::Nn(recipe.clone()), Recipe::Debug(recipe.clone())] {
             let mlp = train_on(&whole, samples);
-            let net = reference_twin(&whole, &recipe, samples);
+            let (net, _) = reference_twin(&whole, &recipe, samples);
             assert_near(&mlp, &net, 3 * 25, &format!("{faults:?}"));
             let start = init(&whole, 40, 4);
             assert!(distance(&start, &net).0 > 1e-2, "training did not move the weights");
+        }
+    }
+}
+
+/// Keeps the last epoch's report, and stops after some mini-batches.
+struct Last {
+    stop_after: u64,
+    epoch: Option<EpochReport>,
+}
+
+impl Observer for Last {
+    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
+        if report.batch == self.stop_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+    fn on_epoch(&mut self, report: &EpochReport, _: &Mlp) -> ControlFlow<()> {
+        self.epoch = Some(*report);
+        ControlFlow::Continue(())
+    }
+}
+
+/// What `debug` makes of `recipe` on every instruction set, all of them the same and near the twin.
+fn assert_follows_the_reference(recipe: &Reference, samples: Samples<'_>, what: &str) {
+    let whole = Recipe::Debug(recipe.clone());
+    let results = simd::tests::on_every_isa(|| {
+        let mut last = Last { stop_after: u64::MAX, epoch: None };
+        let trained = train(&whole, &Problem { train: samples, excluded: &[], test: samples }, &mut last);
+        (trained.unwrap().model, last.epoch.unwrap())
+    });
+    let (net, hits) = reference_twin(&whole, recipe, samples);
+    let n_batches = recipe.epochs as usize * samples.n_rows().div_ceil(recipe.batch_size);
+    for (mlp, report) in &results {
+        assert_near(mlp, &net, n_batches, what);
+        assert!(*mlp == results[0].0, "{what}: other bits on another instruction set");
+        assert_eq!(report.train_loss, results[0].1.train_loss, "{what}");
+        assert_eq!(report.grad_norm, results[0].1.grad_norm, "{what}");
+        assert_eq!(report.reported_accuracy, hits as f64 / samples.n_rows() as f64, "{what}");
+    }
+}
+
+#[test]
+fn the_reference_modes_give_the_same_bits_on_every_instruction_set_at_the_extremes() {
+    let (mut pixels, labels) = problem_data(123, 40, 4);
+    // an image that is dark all over, a pixel that is lit in all others
+    pixels[40..80].fill(0);
+    pixels.chunks_exact_mut(40).enumerate().filter(|(row, _)| *row != 1).for_each(|(_, x)| x[17] = 200);
+    let samples = Samples::new(Features::U8(&pixels), &labels, 40, 4);
+    let base = Reference { hidden: 21, epochs: 2, learning_rate: 0.01, ..Reference::debug(5) };
+    for (misaligned_labels, per_sample_momentum) in
+        [(false, true), (true, true), (false, false), (true, false)]
+    {
+        let faults = Faults { misaligned_labels, per_sample_momentum, ..Faults::NN };
+        let base = Reference { faults, ..base.clone() };
+        // a mini-batch of 40 has more images than a window, one of 1000 more than there are
+        for batch_size in [1, 2, 7, 29, 30, 31, 40, 1000] {
+            // gradients of a mini-batch are summed, not averaged
+            let learning_rate = 0.01 / (1.0 + batch_size as f64 / 5.0);
+            let recipe = Reference { batch_size, learning_rate, ..base.clone() };
+            assert_follows_the_reference(&recipe, samples, &format!("{recipe:?}"));
+        }
+        // one lane, whole panels, panels of one to four lanes
+        for hidden in [1, 16, 33, 64, 100, 128, 129] {
+            let recipe = Reference { hidden, epochs: 1, ..base.clone() };
+            assert_follows_the_reference(&recipe, samples, &format!("{recipe:?}"));
+        }
+        for momentum in [0.0, 0.5, 0.99] {
+            let recipe = Reference { momentum, learning_rate: 0.01 * (1.0 - momentum), ..base.clone() };
+            assert_follows_the_reference(&recipe, samples, &format!("{recipe:?}"));
+        }
+    }
+}
+
+#[test]
+fn features_are_taken_as_they_are() {
+    let (pixels, labels) = problem_data(60, 130, 4);
+    let sign = |i: usize| if i.is_multiple_of(3) { -1.0 } else { 1.0 };
+    let features: Vec<f32> =
+        pixels.iter().enumerate().map(|(i, &pixel)| sign(i) * f32::from(pixel) / 64.0).collect();
+    let samples = Samples::new(Features::F32(&features), &labels, 130, 4);
+    let recipe = Reference { hidden: 21, epochs: 2, ..Reference::debug(2) };
+    assert_follows_the_reference(&recipe, samples, "numbers of both signs");
+}
+
+#[test]
+fn a_pixel_may_stay_dark_for_longer_than_the_table_of_decay_remembers() {
+    const ROWS: usize = 4400;
+    let pixels: Vec<u8> = (0..ROWS * 6)
+        .map(|i| match (i / 6, i % 6) {
+            (0..10 | 4390.., 0) => 255,
+            (0..10, 1) => 128,
+            (row, column) if (row * 7 + column * 3) % 5 == 0 && column > 1 => (row % 251) as u8,
+            _ => 0,
+        })
+        .collect();
+    let labels: Vec<u32> = (0..ROWS as u32).map(|row| row % 3).collect();
+    let samples = Samples::new(Features::U8(&pixels), &labels, 6, 3);
+    for momentum in [0.9, 0.999] {
+        let recipe = Reference { hidden: 3, epochs: 1, momentum, ..Reference::debug(4) };
+        assert_follows_the_reference(&recipe, samples, &format!("{momentum}"));
+    }
+}
+
+#[test]
+fn a_training_that_is_stopped_has_made_the_updates_of_the_mini_batches_it_was_shown() {
+    let (pixels, labels) = problem_data(123, 40, 4);
+    for faults in [Faults::NN, Faults::DEBUG] {
+        let recipe = Reference { hidden: 21, epochs: 1, learning_rate: 0.01, faults, ..Reference::debug(3) };
+        let whole = Recipe::Debug(recipe.clone());
+        for n_batches in [1, 5, 6, 7, 13] {
+            let all = Samples::new(Features::U8(&pixels), &labels, 40, 4);
+            let mut last = Last { stop_after: n_batches as u64, epoch: None };
+            let trained = train(&whole, &Problem { train: all, excluded: &[], test: all }, &mut last);
+            let rows = n_batches * recipe.batch_size;
+            let shown = Samples::new(Features::U8(&pixels[..rows * 40]), &labels[..rows], 40, 4);
+            let (net, _) = reference_twin(&whole, &recipe, shown);
+            assert_near(&trained.unwrap().model, &net, n_batches, &format!("{n_batches} mini-batches"));
         }
     }
 }

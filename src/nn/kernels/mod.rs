@@ -25,7 +25,7 @@ use super::simd::{LANES, Lane, Simd};
 /// Velocities below this are set to zero: 2⁻¹⁰². The velocity of a weight whose input stays dark decays for ever,
 /// and arithmetic on subnormal numbers is slower by two orders of magnitude, while what moves a weight by less
 /// than 2⁻¹⁰² has long stopped to matter.
-const VANISHED: f32 = f32::MIN_POSITIVE * 16_777_216.0;
+pub(super) const VANISHED: f32 = f32::MIN_POSITIVE * 16_777_216.0;
 
 /// Where the sums of a product go: a tile whose rows are one to four lanes wide.
 ///

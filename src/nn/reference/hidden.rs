@@ -1,225 +1,285 @@
-//! The hidden layer of the reference trainers: forward, and all of a mini-batch's updates to a row of
-//! weights at once.
+//! The hidden layer of the reference trainers. It makes the updates of several mini-batches, a window, in two
+//! passes over its weights.
 //!
-//! A row of `W₁` (the weights of one pixel) takes part in a mini-batch only through its own pixel values.
-//! Over the mini-batch's updates `j = 1 … B`, each `v ← μ·v + η·x·gⱼ`, `w ← w − v`, linearity gives
+//! A row of `W` (the weights of one pixel; the bias is the row of a pixel that is always 1) takes part in a
+//! mini-batch only through its own pixel values. Over the updates `j = 1 … B` of a mini-batch, each
+//! `v ← μ·v + η·x·gⱼ`, `w ← w − v`, linearity gives
 //!
 //! ```text
-//! v' = μᴮ·v + η·x·P            P = Σⱼ μᴮ⁻ʲ·gⱼ
-//! w' = w − S·v − η·x·Q         Q = Σⱼ (1 + μ + … + μᴮ⁻ʲ)·gⱼ,   S = μ + … + μᴮ
+//! v' = μᴮ·v + Σᵢ xᵢ·Pᵢ            Pᵢ = η·Σⱼ μᴮ⁻ʲ·gⱼ
+//! w' = w − S·v − Σᵢ xᵢ·Qᵢ         Qᵢ = η·Σⱼ (1 + μ + … + μᴮ⁻ʲ)·gⱼ,   S = μ + … + μᴮ           (1)
 //! ```
 //!
-//! with one `(P, Q)` for each image in the mini-batch. A mini-batch that is one update (mended
-//! momentum) is the same with all exponents 0 in `P` and `Q` and `B = 1` in `μᴮ` and `S`. A dark pixel has
-//! `x = 0`: only decay, made up for when the row is next needed.
+//! with one `(Pᵢ, Qᵢ)` for each image, summed over the samples that look at it. A mini-batch that is one update
+//! (mended momentum) is the same with all exponents 0 in `P` and `Q` and `B = 1` in `μᴮ` and `S`. A dark pixel
+//! has `x = 0`: only decay, made up for when the row is next needed.
+//!
+//! What image `k` makes of the layer, `a = xₖ·W` and `c = xₖ·V`, is a sum of rows. So by (1) a mini-batch changes
+//! it like a row whose pixels are the inner products of the images:
+//!
+//! ```text
+//! c' = μᴮ·c + Σᵢ (xₖ·xᵢ)·Pᵢ
+//! a' = a − S·c − Σᵢ (xₖ·xᵢ)·Qᵢ                                                                (2)
+//! ```
+//!
+//! One pass over the weights opens a window: `a` and `c` of its images. Its mini-batches, one after the other, need
+//! (2) alone. A second pass closes it: (1) with the updates of all of them, the `(P, Q)` of a mini-batch that `k`
+//! updates have followed being `(μᵏ·P, Q + S·P)`, as for any velocity and weight.
 
 use super::decay::Decay;
-use crate::nn::Mlp;
-use crate::nn::simd::{LANES, Simd, vectorised};
+use super::gram::gram;
+use super::images::{Images, Light, Row};
+use super::rows::{Missed, catch_up, project, update};
+use crate::nn::buffer::Buffer;
+use crate::nn::panels::{PANEL, Panels};
+use crate::nn::simd::{Simd, vectorised};
+use crate::nn::{Mlp, Reference};
+use std::ops::Range;
 
 #[derive(Debug)]
 pub(super) struct Hidden {
     width: usize,
-    /// `width` rounded up to whole lanes; the padding stays zero.
-    stride: usize,
-    /// `D × stride`.
-    weights: Vec<f32>,
-    velocity: Vec<f32>,
-    bias: Vec<f32>,
-    bias_velocity: Vec<f32>,
+    /// `(w, v)`, a pair of rows for each pixel and one for the bias.
+    layout: Panels,
+    rows: Buffer,
     decay: Decay,
     learning_rate: f32,
+    per_sample_momentum: bool,
     /// Updates made so far.
     clock: u64,
     /// The update each row is up to date with.
     caught_up: Vec<u64>,
-    /// Rows whose pixel is lit in some image of the mini-batch.
-    active: Vec<u32>,
-    /// `P` and `Q` of each image, `n_images × stride` each.
-    p: Vec<f32>,
-    q: Vec<f32>,
+    missed: Vec<Missed>,
+    window: Window,
+}
+
+/// What is known of the window's images.
+#[derive(Debug)]
+struct Window {
+    opened_at: u64,
+    n_images: usize,
+    /// Pairs of rows, one for each image.
+    layout: Panels,
+    /// `(a, c)`, as of the clock for the images that are still waiting.
+    sums: Buffer,
+    /// `(−Q, P)`, as of the end of the image's mini-batch.
+    steps: Buffer,
+    /// That end, for the images that have had their mini-batch.
+    pushed_at: Vec<u64>,
+    /// `xₖ·xᵢ`, `n × n` for the window's `n` images; empty if none waits.
+    gram: Vec<f32>,
+    /// The waiting images as rows, and their products with a mini-batch's images.
+    rows: Vec<Row>,
+    lights: Vec<Light>,
+}
+
+/// A mini-batch's gradients.
+pub(super) struct Gradients<'a> {
+    /// Its images in the window: one for each sample, or a single one they share.
+    pub(super) images: Range<usize>,
+    /// Gradients of the samples' activations, masked, `B × stride`.
+    pub(super) dh: &'a [f32],
 }
 
 impl Hidden {
-    pub(super) fn new(mlp: &Mlp, momentum: f64, learning_rate: f64) -> Self {
+    /// For windows of at most `capacity` images. If it is not `windowed`, a window is one mini-batch and ends with
+    /// its update: no image ever waits.
+    pub(super) fn new(mlp: &Mlp, recipe: &Reference, capacity: usize, windowed: bool) -> Self {
         let (d, width) = (mlp.shape().widths[0], mlp.shape().widths[1]);
-        let stride = width.next_multiple_of(LANES);
-        let mut weights = vec![0.0; d * stride];
-        for (padded, row) in weights.chunks_exact_mut(stride).zip(mlp.row_major(0).chunks_exact(width)) {
-            padded[..width].copy_from_slice(row);
+        let layout = Panels::new(2 * (d + 1), width);
+        let mut rows = Buffer::zeroed(layout.size());
+        for (row, weights) in mlp.row_major(0).chunks_exact(width).chain([mlp.bias(0)]).enumerate() {
+            layout.set_row(&mut rows, 2 * row, weights);
         }
-        let mut bias = vec![0.0; stride];
-        bias[..width].copy_from_slice(mlp.bias(0));
+        let of_images = Panels::new(2 * capacity, width);
+        let products = if windowed { capacity * capacity } else { 0 };
         Self {
             width,
-            stride,
-            velocity: vec![0.0; weights.len()],
-            weights,
-            bias_velocity: vec![0.0; stride],
-            bias,
-            decay: Decay::new(momentum),
-            learning_rate: learning_rate as f32,
+            layout,
+            rows,
+            decay: Decay::new(recipe.momentum),
+            learning_rate: recipe.learning_rate as f32,
+            per_sample_momentum: recipe.faults.per_sample_momentum,
             clock: 0,
-            caught_up: vec![0; d],
-            active: Vec::with_capacity(d),
-            p: Vec::new(),
-            q: Vec::new(),
+            caught_up: vec![0; d + 1],
+            missed: Vec::with_capacity(d + 1),
+            window: Window {
+                opened_at: 0,
+                n_images: 0,
+                layout: of_images,
+                sums: Buffer::zeroed(of_images.size()),
+                steps: Buffer::zeroed(of_images.size()),
+                pushed_at: Vec::with_capacity(capacity),
+                gram: vec![0.0; products],
+                rows: Vec::with_capacity(capacity),
+                lights: Vec::with_capacity(products),
+            },
         }
     }
 
+    /// Numbers of a row of activations: the width in whole lanes.
     pub(super) fn stride(&self) -> usize {
-        self.stride
+        self.layout.padded()
     }
 
-    /// Notes which pixels are lit in any of the images `x` (`n_images × D`).
-    pub(super) fn find_active(&mut self, x: &[f32], n_images: usize) {
-        let d = self.caught_up.len();
-        self.active.clear();
-        let lit = |&row: &u32| (0..n_images).any(|image| x[image * d + row as usize] != 0.0);
-        self.active.extend((0..d as u32).filter(lit));
-    }
-
-    /// `h = max(0, b + x·W)` for each image; `h` is `n_images × stride`.
-    pub(super) fn forward(&mut self, x: &[f32], n_images: usize, h: &mut [f32]) {
-        for i in 0..self.active.len() {
-            self.catch_up(self.active[i] as usize);
+    /// Opens a window with these images.
+    pub(super) fn open(&mut self, images: &Images) {
+        self.catch_up(images.rows().iter().map(|row| row.row as usize));
+        let window = &mut self.window;
+        window.opened_at = self.clock;
+        window.n_images = images.len();
+        window.pushed_at.clear();
+        for panel in 0..self.layout.n_panels() {
+            let rows = &self.rows[self.layout.panel(panel)];
+            let sums = &mut window.sums[window.layout.tile(panel, 0..2 * images.len())];
+            project(images, self.layout.width(panel), rows, sums);
         }
-        let d = self.caught_up.len();
-        for (x, h) in x.chunks_exact(d).zip(h.chunks_exact_mut(self.stride)).take(n_images) {
-            h.copy_from_slice(&self.bias);
-            add_rows(x, &self.weights, h);
-            h.iter_mut().for_each(|h| *h = if *h < 0.0 { 0.0 } else { *h });
+        if !window.gram.is_empty() {
+            gram(images, &mut window.gram);
         }
     }
 
-    /// All updates of the mini-batch: `dh` is `B × stride`, masked.
-    pub(super) fn update(&mut self, x: &[f32], n_images: usize, dh: &[f32], per_sample_momentum: bool) {
-        let b = dh.len() / self.stride;
-        let updates = if per_sample_momentum { b as u64 } else { 1 };
-        self.p.clear();
-        self.p.resize(n_images * self.stride, 0.0);
-        self.q.clear();
-        self.q.resize(n_images * self.stride, 0.0);
-        for (j, g) in dh.chunks_exact(self.stride).enumerate() {
-            let left = if per_sample_momentum { (b - 1 - j) as u64 } else { 0 };
+    /// `h = max(0, a)` for some images; `h` is `n × stride`.
+    pub(super) fn activate(&self, images: Range<usize>, h: &mut [f32]) {
+        let layout = self.window.layout;
+        for (image, h) in images.zip(h.chunks_exact_mut(layout.padded())) {
+            for (panel, h) in h.chunks_mut(PANEL).enumerate() {
+                relu(&self.window.sums[layout.tile(panel, 2 * image..2 * image + 1)], h);
+            }
+        }
+    }
+
+    /// Makes the updates of the next mini-batch. Only the images that are `waiting` are told.
+    pub(super) fn push(&mut self, gradients: &Gradients<'_>, waiting: Range<usize>) {
+        let stride = self.stride();
+        let b = gradients.dh.len() / stride;
+        let (window, images) = (&mut self.window, gradients.images.clone());
+        let layout = window.layout;
+        for panel in 0..layout.n_panels() {
+            window.steps[layout.tile(panel, 2 * images.start..2 * images.end)].fill(0.0);
+        }
+        for (j, g) in gradients.dh.chunks_exact(stride).enumerate() {
+            let left = if self.per_sample_momentum { (b - 1 - j) as u64 } else { 0 };
             let (power, sum) = self.decay.over(left);
-            let image = if n_images == 1 { 0 } else { j };
-            let range = image * self.stride..(image + 1) * self.stride;
-            add_two_scaled(
-                self.learning_rate * power,
-                self.learning_rate * (1.0 + sum),
-                g,
-                &mut self.p[range.clone()],
-                &mut self.q[range],
-            );
+            let factors = (-self.learning_rate * (1.0 + sum), self.learning_rate * power);
+            let image = if images.len() == 1 { images.start } else { images.start + j };
+            for (panel, g) in g.chunks(PANEL).enumerate() {
+                add_twice(factors, g, &mut window.steps[layout.tile(panel, 2 * image..2 * image + 2)]);
+            }
         }
-        let factors = self.decay.over(updates);
-        let d = self.caught_up.len();
+        let updates = if self.per_sample_momentum { b as u64 } else { 1 };
         self.clock += updates;
-        for &row in &self.active {
-            let row = row as usize;
-            self.caught_up[row] = self.clock;
-            let range = row * self.stride..(row + 1) * self.stride;
-            let (w, v) = (&mut self.weights[range.clone()], &mut self.velocity[range]);
-            decay_row(factors, w, v);
-            for image in 0..n_images {
-                let pixel = x[image * d + row];
-                if pixel != 0.0 {
-                    let range = image * self.stride..(image + 1) * self.stride;
-                    step_row(pixel, &self.p[range.clone()], &self.q[range], w, v);
+        window.pushed_at.resize(images.end, self.clock);
+
+        window.rows.clear();
+        window.lights.clear();
+        for k in waiting {
+            let first = window.lights.len() as u32;
+            window.rows.push(Row { row: k as u32, first, n: images.len() as u32 });
+            let products = &window.gram[k * window.n_images..][images.clone()];
+            let lights = images.clone().zip(products);
+            window.lights.extend(lights.map(|(i, &value)| Light { image: i as u32, value }));
+        }
+        for panel in 0..layout.n_panels() {
+            let (steps, sums) = (&window.steps[layout.panel(panel)], &mut window.sums[layout.panel(panel)]);
+            let rows = (&window.rows[..], &window.lights[..]);
+            update(rows, self.decay.over(updates), steps, layout.width(panel), sums);
+        }
+    }
+
+    /// Closes the window: makes the updates of its mini-batches on the weights.
+    pub(super) fn close(&mut self, images: &Images) {
+        let window = &mut self.window;
+        if self.clock == window.opened_at {
+            return;
+        }
+        let layout = window.layout;
+        for image in 0..images.len() {
+            // an image that has not had its mini-batch when training stops has no part in it
+            let pushed_at = window.pushed_at.get(image).copied();
+            for panel in 0..layout.n_panels() {
+                let steps = &mut window.steps[layout.tile(panel, 2 * image..2 * image + 2)];
+                match pushed_at {
+                    Some(then) => age(self.decay.over(self.clock - then), steps),
+                    None => steps.fill(0.0),
                 }
             }
         }
-        decay_row(factors, &mut self.bias, &mut self.bias_velocity);
-        for (p, q) in self.p.chunks_exact(self.stride).zip(self.q.chunks_exact(self.stride)) {
-            step_row(1.0, p, q, &mut self.bias, &mut self.bias_velocity);
+        let decay = self.decay.over(self.clock - window.opened_at);
+        for panel in 0..self.layout.n_panels() {
+            let (steps, rows) =
+                (&window.steps[layout.panel(panel)], &mut self.rows[self.layout.panel(panel)]);
+            update((images.rows(), images.lights()), decay, steps, layout.width(panel), rows);
+        }
+        for row in images.rows() {
+            self.caught_up[row.row as usize] = self.clock;
         }
     }
 
-    fn catch_up(&mut self, row: usize) {
-        let behind = self.clock - self.caught_up[row];
-        if behind > 0 {
-            let range = row * self.stride..(row + 1) * self.stride;
-            decay_row(self.decay.over(behind), &mut self.weights[range.clone()], &mut self.velocity[range]);
-            self.caught_up[row] = self.clock;
+    /// Brings rows up to date with the clock.
+    fn catch_up(&mut self, rows: impl Iterator<Item = usize>) {
+        self.missed.clear();
+        for row in rows {
+            let behind = self.clock - self.caught_up[row];
+            if behind > 0 {
+                self.missed.push(Missed { row: row as u32, decay: self.decay.over(behind) });
+                self.caught_up[row] = self.clock;
+            }
+        }
+        for panel in 0..self.layout.n_panels() {
+            let rows = &mut self.rows[self.layout.panel(panel)];
+            catch_up(&self.missed, self.layout.width(panel), rows);
         }
     }
 
-    /// Brings every row up to date and copies the layer out.
+    /// Brings every row up to date and copies the layer out. No window may be open.
     pub(super) fn write_to(&mut self, mlp: &mut Mlp) {
-        for row in 0..self.caught_up.len() {
-            self.catch_up(row);
+        self.catch_up(0..self.caught_up.len());
+        let mut weights = vec![0.0; self.caught_up.len() * self.width];
+        for (row, weights) in weights.chunks_exact_mut(self.width).enumerate() {
+            self.layout.copy_row(&self.rows, 2 * row, weights);
         }
-        let rows = self.weights.chunks_exact(self.stride);
-        let weights: Vec<f32> = rows.flat_map(|row| row[..self.width].iter().copied()).collect();
-        mlp.set_layer(0, &weights, &self.bias[..self.width]);
+        let (weights, bias) = weights.split_at(weights.len() - self.width);
+        mlp.set_layer(0, weights, bias);
     }
 }
 
 vectorised! {
-    /// `w −= S·v`, then `v ·= μᵏ`, with `(μᵏ, S)` from [`Decay::over`].
-    fn decay_row(factors: (f32, f32), w: &mut [f32], v: &mut [f32]) = decay_row_body;
+    /// `h = max(0, a)`; a NaN stays, so that divergence is seen.
+    fn relu(a: &[f32], h: &mut [f32]) = relu_body;
 }
 
 #[inline(always)]
-fn decay_row_body<S: Simd>(_: S, (power, sum): (f32, f32), w: &mut [f32], v: &mut [f32]) {
-    for (w, v) in w.iter_mut().zip(v) {
-        *w = S::mul_add(-sum, *v, *w);
-        *v *= power;
+fn relu_body<S: Simd>(_: S, a: &[f32], h: &mut [f32]) {
+    for (&a, h) in a.iter().zip(h) {
+        *h = if a < 0.0 { 0.0 } else { a };
     }
 }
 
 vectorised! {
-    /// `v += x·P`, `w −= x·Q`.
-    fn step_row(x: f32, p: &[f32], q: &[f32], w: &mut [f32], v: &mut [f32]) = step_row_body;
+    /// Adds `g` times a factor each to the two rows of a pair.
+    fn add_twice(factors: (f32, f32), g: &[f32], pair: &mut [f32]) = add_twice_body;
 }
 
 #[inline(always)]
-fn step_row_body<S: Simd>(_: S, x: f32, p: &[f32], q: &[f32], w: &mut [f32], v: &mut [f32]) {
-    for (((w, v), &p), &q) in w.iter_mut().zip(v).zip(p).zip(q) {
-        *v = S::mul_add(x, p, *v);
-        *w = S::mul_add(-x, q, *w);
+fn add_twice_body<S: Simd>(_: S, factors: (f32, f32), g: &[f32], pair: &mut [f32]) {
+    let (first, second) = pair.split_at_mut(g.len());
+    for ((&g, first), second) in g.iter().zip(first).zip(second) {
+        *first = S::mul_add(factors.0, g, *first);
+        *second = S::mul_add(factors.1, g, *second);
     }
 }
 
 vectorised! {
-    /// `p += a·g`, `q += b·g`.
-    fn add_two_scaled(a: f32, b: f32, g: &[f32], p: &mut [f32], q: &mut [f32]) = add_two_scaled_body;
+    /// `Q' = Q + S·P`, `P' = μᵏ·P` of one image, `(−Q, P)` being given.
+    fn age(decay: (f32, f32), pair: &mut [f32]) = age_body;
 }
 
 #[inline(always)]
-fn add_two_scaled_body<S: Simd>(_: S, a: f32, b: f32, g: &[f32], p: &mut [f32], q: &mut [f32]) {
-    for ((&g, p), q) in g.iter().zip(p).zip(q) {
-        *p = S::mul_add(a, g, *p);
-        *q = S::mul_add(b, g, *q);
-    }
-}
-
-vectorised! {
-    /// `z += x · W` for one row `x` (`D`) and row-major `W` (`D × H`), rows of zero inputs skipped.
-    fn add_rows(x: &[f32], weights: &[f32], z: &mut [f32]) = add_rows_body;
-}
-
-#[inline(always)]
-fn add_rows_body<S: Simd>(_: S, x: &[f32], weights: &[f32], z: &mut [f32]) {
-    let mut lit = x.iter().zip(weights.chunks_exact(z.len())).filter(|&(&x, _)| x != 0.0);
-    loop {
-        // four rows a pass: `z` is loaded and stored once for them, and summed in the same order
-        match [lit.next(), lit.next(), lit.next(), lit.next()] {
-            [Some((&x0, row0)), Some((&x1, row1)), Some((&x2, row2)), Some((&x3, row3))] => {
-                for ((((z, &w0), &w1), &w2), &w3) in z.iter_mut().zip(row0).zip(row1).zip(row2).zip(row3) {
-                    let sum = S::mul_add(x1, w1, S::mul_add(x0, w0, *z));
-                    *z = S::mul_add(x3, w3, S::mul_add(x2, w2, sum));
-                }
-            }
-            rest => {
-                for (&x, row) in rest.into_iter().flatten() {
-                    for (z, &w) in z.iter_mut().zip(row) {
-                        *z = S::mul_add(x, w, *z);
-                    }
-                }
-                return;
-            }
-        }
+fn age_body<S: Simd>(_: S, (power, sum): (f32, f32), pair: &mut [f32]) {
+    let (q, p) = pair.split_at_mut(pair.len() / 2);
+    for (q, p) in q.iter_mut().zip(p) {
+        *q = S::mul_add(-sum, *p, *q);
+        *p *= power;
     }
 }
