@@ -125,17 +125,21 @@ fn debug_prints_the_published_table_within_three_tenths_of_a_point() {
     assert!((97.0..98.2).contains(&honest), "{honest}");
 }
 
-/// Two seeds to epoch 20 here; `make curves` runs three seeds to epoch 50.
+/// Four seeds to epoch 20. Where a single one is at epoch 10 is decided by the last bits of its weights: over eight
+/// seeds 58.9 to 69.0 %, and 59.8 to 66.8 % with the same sums in another order. So the bands hold for the mean,
+/// and each seed is within three points of them.
 #[test]
 fn nn_learns_backwards_as_published() {
     let Some(data) = mnist() else { return };
-    for seed in [1, 2] {
-        let curve = curve(&nn(seed, 20, Faults::NN), &data);
-        for (epoch, band) in [(1, 77.0..=88.0), (10, 60.0..=72.0), (20, 47.0..=60.0)] {
-            let accuracy = curve[epoch - 1];
-            assert!(band.contains(&accuracy), "seed {seed}, epoch {epoch}: {accuracy:.2} not in {band:?}");
-        }
-        let rho = rank_correlation(&curve);
+    let curves = [1, 2, 3, 4].map(|seed| curve(&nn(seed, 20, Faults::NN), &data));
+    for (epoch, least, most) in [(1, 77.0, 88.0), (10, 60.0, 72.0), (20, 47.0, 60.0)] {
+        let accuracies = curves.each_ref().map(|curve| curve[epoch - 1]);
+        let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
+        assert!((least..=most).contains(&mean), "epoch {epoch}: {accuracies:.2?}");
+        assert!(accuracies.iter().all(|one| (least - 3.0..=most + 3.0).contains(one)), "{accuracies:.2?}");
+    }
+    for (seed, curve) in (1..).zip(&curves) {
+        let rho = rank_correlation(curve);
         assert!(rho < -0.9, "seed {seed}: rank correlation {rho:.3}");
     }
 }

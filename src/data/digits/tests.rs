@@ -145,10 +145,13 @@ fn the_default_network_learns_them_well_but_not_perfectly() {
 fn the_reference_trainer_forgets_them_as_it_forgets_mnist() {
     let curve = curve(&Recipe::Nn(Reference { epochs: 18, ..Reference::nn(1) }));
     let best = curve.iter().copied().fold(0.0, f64::max);
+    let best_epoch = curve.iter().position(|&accuracy| accuracy == best).expect("it is one of them");
     let last = *curve.last().expect("eighteen epochs");
-    assert!(curve[..4].contains(&best) && best > 0.8, "{curve:?}");
+    assert!(best_epoch < 4 && best > 0.8, "{curve:?}");
     assert!(last < best - 0.2, "{curve:?}");
-    assert!(rank_correlation(&curve) < -0.9, "{} of {curve:?}", rank_correlation(&curve));
+    // how long it learns before it forgets is decided by the last bits; that it falls from there is not
+    let falling = &curve[best_epoch..];
+    assert!(rank_correlation(falling) < -0.9, "{} of {curve:?}", rank_correlation(falling));
 }
 
 #[test]
