@@ -231,15 +231,15 @@ impl Parent {
             Verify::Standard => measuring + 3 * network,
         };
         // those to compare with may be trained side by side
-        let n_trained = if verify == Verify::Standard { N_RETRAINED as u128 } else { 1 };
-        let retrain = n_trained * needed(&self.lineage.recipe);
+        let one = needed(&self.lineage.recipe);
+        let retrain = if verify == Verify::Standard { N_RETRAINED as u128 * one } else { one };
         let method = batch_size.map_or(0, |batch_size| {
             needed(&Recipe::Standard(Standard { hidden: hidden.to_vec(), batch_size, ..Standard::new(0) }))
         });
         let memory_limit = u128::from(memory_limit);
         let predicted = retrain.max(method) + beside(verify);
         if predicted > memory_limit {
-            let (pointer, advice) = if retrain.max(method) + beside(Verify::Quick) <= memory_limit {
+            let (pointer, advice) = if one.max(method) + beside(Verify::Quick) <= memory_limit {
                 ("/verify", "; `quick` needs less")
             } else if method > retrain {
                 ("/hyperparameters/batch_size", "; use smaller batches")

@@ -151,7 +151,7 @@ fn the_reference_trainer_forgets_them_as_it_forgets_mnist() {
     assert!(last < best - 0.2, "{curve:?}");
     // how long it learns before it forgets is decided by the last bits; that it falls from there is not
     let falling = &curve[best_epoch..];
-    assert!(rank_correlation(falling) < -0.9, "{} of {curve:?}", rank_correlation(falling));
+    assert!(rank_correlation(falling) < -0.8, "{} of {curve:?}", rank_correlation(falling));
 }
 
 #[test]
