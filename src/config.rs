@@ -20,7 +20,7 @@ pub struct Config {
     #[arg(long, env = "LETHE_DATASETS_DIR", value_name = "DIR", global = true)]
     pub datasets_dir: Option<PathBuf>,
 
-    /// Runs trained at the same time, one thread each; as many as the machine has cores, less one, by default.
+    /// Threads that train, and runs trained at the same time, which share them; as many as the machine has cores, less one, by default.
     #[arg(long, env = "LETHE_TRAIN_THREADS", value_name = "N", global = true,
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub train_threads: Option<u16>,
