@@ -2,6 +2,7 @@
 
 use crate::nn::Samples;
 use crate::nn::buffer::Buffer;
+use crate::nn::kernels::mask::lights;
 use crate::nn::simd::{Simd, vectorised};
 
 /// Pixels in a word of bits.
@@ -164,21 +165,13 @@ fn load_image_body<S: Simd>(
     words: &mut [u64],
     counts: &mut [u32],
 ) {
-    // a byte for each number, then eight bytes gathered into eight bits by one multiplication
-    const GATHER: u64 = 0x0102_0408_1020_4080;
     samples.copy_row(row as usize, &mut x[..samples.n_features()]);
     let parts = x.as_chunks::<WORD>().0.iter().zip(counts.as_chunks_mut::<WORD>().0);
     for ((x, counts), word) in parts.zip(words) {
-        let mut flags = [0u8; WORD];
-        for i in 0..WORD {
-            let lit = x[i] != 0.0;
-            flags[i] = u8::from(lit);
-            counts[i] += u32::from(lit);
+        for (count, &x) in counts.iter_mut().zip(x) {
+            *count += u32::from(x != 0.0);
         }
-        *word = 0;
-        for eight in flags.as_chunks::<8>().0.iter().rev() {
-            *word = *word << 8 | u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56;
-        }
+        *word = lights(x);
     }
 }
 
