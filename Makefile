@@ -17,6 +17,7 @@ check: ## formatting, lints, documentation
 
 deny: ## licences, sources and bans of the dependencies (installs cargo-deny)
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo fetch --locked # of every platform: the check resolves them all, and asks no one
 	cargo deny --offline --locked check bans licenses sources
 
 openapi: ## write openapi.yaml from the code
