@@ -3,7 +3,7 @@
 use super::hyperparameters::ModeView;
 use super::methods::MethodView;
 use crate::nn::Mode;
-use crate::unlearn::Method;
+use crate::unlearn::MethodName;
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -31,5 +31,5 @@ pub struct MethodsView {
 #[utoipa::path(get, path = "/unlearn/methods", tag = "catalogue",
     responses((status = 200, description = "All of them", body = MethodsView)))]
 pub async fn list_unlearn_methods() -> Json<MethodsView> {
-    Json(MethodsView { data: Method::all().iter().map(MethodView::of).collect() })
+    Json(MethodsView { data: MethodName::ALL.iter().copied().map(MethodView::of).collect() })
 }

@@ -1,206 +1,97 @@
-//! The unlearning methods: what each takes, within which bounds, and what it can promise.
+//! The unlearning methods over HTTP: their hyperparameters checked, and their catalogue.
 //!
-//! [`FIELDS`] is the one table behind validation, the API description and `GET /unlearn/methods`; defaults
-//! are those of the `unlearn` types.
+//! What each takes, within which bounds and with which defaults, is said in the method's own file.
 
 use super::number::{Checker, Number, Real, Whole};
-use crate::unlearn::{About, Claim, GradientAscent, Method, ResetLast, Variant};
+use crate::unlearn::{About, Domain, Field, Method, MethodName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-const EPOCHS: Whole = Whole { min: 1, max: 100 };
-const BATCH_SIZE: Whole = Whole { min: 1, max: 1_000_000 };
-const LEARNING_RATE: Real = Real { min: 1e-9, max: 10.0, max_excluded: false };
-const ASCENT_WEIGHT: Real = Real { min: 0.0, max: 100.0, max_excluded: false };
-
-/// The methods by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MethodName {
-    Retrain,
-    GradientAscent,
-    ResetLast,
-}
-
-impl MethodName {
-    fn of(method: &Method) -> Self {
-        match method {
-            Method::Retrain => Self::Retrain,
-            Method::GradientAscent(_) => Self::GradientAscent,
-            Method::ResetLast(_) => Self::ResetLast,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Retrain => "retrain",
-            Self::GradientAscent => "gradient_ascent",
-            Self::ResetLast => "reset_last",
-        }
-    }
-}
-
-struct Field {
-    name: &'static str,
-    about: &'static str,
-    methods: &'static [MethodName],
-    schema: fn() -> Value,
-}
-
-const APPROXIMATE: &[MethodName] = &[MethodName::GradientAscent, MethodName::ResetLast];
-const ASCENT: &[MethodName] = &[MethodName::GradientAscent];
-
-const FIELDS: &[Field] = &[
-    Field {
-        name: "variant",
-        about: "`bounded` (ascent only below a loss bound, beside training on the retained rows) or `plain` (bare ascent).",
-        methods: ASCENT,
-        schema: || json!({ "type": "string", "enum": ["bounded", "plain"] }),
-    },
-    Field {
-        name: "epochs",
-        about: "Passes of the method.",
-        methods: APPROXIMATE,
-        schema: || EPOCHS.schema(),
-    },
-    Field {
-        name: "batch_size",
-        about: "Rows in a mini-batch.",
-        methods: APPROXIMATE,
-        schema: || BATCH_SIZE.schema(),
-    },
-    Field {
-        name: "learning_rate",
-        about: "Step size.",
-        methods: APPROXIMATE,
-        schema: || LEARNING_RATE.schema(),
-    },
-    Field {
-        name: "ascent_weight",
-        about: "Weight of the ascent beside the retained rows' loss (`bounded` only).",
-        methods: ASCENT,
-        schema: || ASCENT_WEIGHT.schema(),
-    },
-];
-
 /// A method's hyperparameters as requested; what is absent takes the method's default.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MethodRequest {
-    variant: Option<Variant>,
-    epochs: Option<Number>,
-    batch_size: Option<Number>,
-    learning_rate: Option<Number>,
-    ascent_weight: Option<Number>,
-}
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct MethodRequest(Map<String, Value>);
 
 /// The method, every number checked; wrong ones are noted in `checker` and replaced by defaults.
 pub fn resolve(name: MethodName, requested: Option<MethodRequest>, checker: &mut Checker) -> Method {
-    let requested = requested.unwrap_or_default();
-    refuse_foreign_fields(name, &requested, checker);
-    match name {
-        MethodName::Retrain => Method::Retrain,
-        MethodName::GradientAscent => Method::GradientAscent(gradient_ascent(&requested, checker)),
-        MethodName::ResetLast => {
-            let default = ResetLast::default();
-            Method::ResetLast(ResetLast {
-                epochs: epochs(&requested, default.epochs, checker),
-                batch_size: batch_size(&requested, default.batch_size, checker),
-                learning_rate: learning_rate(&requested, default.learning_rate, checker),
-            })
+    let MethodRequest(requested) = requested.unwrap_or_default();
+    let variant = requested.get("variant").and_then(Value::as_str);
+    let defaults = name.defaults(variant);
+    let mut numbers = defaults.hyperparameters();
+    for (key, value) in &requested {
+        let pointer = format!("/hyperparameters/{}", escaped(key));
+        let Some(field) = name.fields().iter().find(|field| field.name == key) else {
+            checker.fail(pointer, format!("method `{}` has no such hyperparameter; it has {}", name.name(), known(name)));
+            continue;
+        };
+        if let (Some(wanted), Some(variant)) = (field.only_with, variant)
+            && wanted != variant
+        {
+            checker.fail(pointer, format!("belongs to `{wanted}`, which this is not; remove it"));
+            continue;
+        }
+        match check(field.domain, value) {
+            Ok(value) => drop(numbers.insert(key.clone(), value)),
+            Err(detail) => checker.fail(pointer, detail),
+        }
+    }
+    Method::from_hyperparameters(name, numbers).unwrap_or(defaults)
+}
+
+/// The value as the method takes it, if it may be one.
+fn check(domain: Domain, value: &Value) -> Result<Value, String> {
+    let number = || serde_json::from_value::<Number>(value.clone()).map_err(|_| "must be a number".to_owned());
+    match domain {
+        Domain::Whole { min, max } => Whole { min, max }.check(number()?).map(Value::from),
+        Domain::Real { min, max } => Real { min, max, max_excluded: false }.check(number()?).map(Value::from),
+        Domain::Choice(choices) => {
+            let is_one = value.as_str().is_some_and(|value| choices.contains(&value));
+            let list = || choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ");
+            if is_one { Ok(value.clone()) } else { Err(format!("must be one of {}", list())) }
         }
     }
 }
 
-/// Each variant has its own defaults.
-fn gradient_ascent(requested: &MethodRequest, checker: &mut Checker) -> GradientAscent {
-    let pointer = "/hyperparameters/ascent_weight";
-    let default = match requested.variant {
-        None => GradientAscent::default(),
-        Some(Variant::Bounded) => GradientAscent::BOUNDED,
-        Some(Variant::Plain) => {
-            if requested.ascent_weight.is_some() {
-                checker.fail(pointer, "weighs ascent against training, which `plain` does not do; remove it");
-            }
-            GradientAscent::PLAIN
-        }
-    };
-    GradientAscent {
-        variant: default.variant,
-        epochs: epochs(requested, default.epochs, checker),
-        batch_size: batch_size(requested, default.batch_size, checker),
-        learning_rate: learning_rate(requested, default.learning_rate, checker),
-        ascent_weight: checker.real(pointer, requested.ascent_weight, ASCENT_WEIGHT, default.ascent_weight),
-    }
+fn known(name: MethodName) -> String {
+    let known: Vec<_> = name.fields().iter().map(|field| format!("`{}`", field.name)).collect();
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
 }
 
-fn refuse_foreign_fields(name: MethodName, requested: &MethodRequest, checker: &mut Checker) {
-    let given = [
-        ("variant", requested.variant.is_some()),
-        ("epochs", requested.epochs.is_some()),
-        ("batch_size", requested.batch_size.is_some()),
-        ("learning_rate", requested.learning_rate.is_some()),
-        ("ascent_weight", requested.ascent_weight.is_some()),
-    ];
-    for (field_name, is_given) in given {
-        let field =
-            FIELDS.iter().find(|field| field.name == field_name).expect("every field is in the table");
-        if is_given && !field.methods.contains(&name) {
-            let known: Vec<_> = fields_of(name).map(|field| format!("`{}`", field.name)).collect();
-            let has = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let detail = format!("method `{}` has no such hyperparameter; it has {has}", name.name());
-            checker.fail(format!("/hyperparameters/{field_name}"), detail);
-        }
-    }
-}
-
-fn epochs(requested: &MethodRequest, default: u32, checker: &mut Checker) -> u32 {
-    checker.whole("/hyperparameters/epochs", requested.epochs, EPOCHS, u64::from(default)) as u32
-}
-
-fn batch_size(requested: &MethodRequest, default: usize, checker: &mut Checker) -> usize {
-    checker.whole("/hyperparameters/batch_size", requested.batch_size, BATCH_SIZE, default as u64) as usize
-}
-
-fn learning_rate(requested: &MethodRequest, default: f64, checker: &mut Checker) -> f64 {
-    checker.real("/hyperparameters/learning_rate", requested.learning_rate, LEARNING_RATE, default)
-}
-
-fn fields_of(name: MethodName) -> impl Iterator<Item = &'static Field> {
-    FIELDS.iter().filter(move |field| field.methods.contains(&name))
-}
-
-/// A method's name and its resolved hyperparameters.
-pub fn present(method: &Method) -> (String, Map<String, Value>) {
-    let Value::Object(mut values) = serde_json::to_value(method).expect("a method is plain data") else {
-        unreachable!("a method serialises as an object")
-    };
-    let name = values.remove("method").and_then(|name| name.as_str().map(str::to_owned));
-    (name.expect("a method is tagged by its name"), values)
+/// A name as a step of a JSON pointer (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// JSON Schema of a method's `hyperparameters`, defaults included.
-fn schema(method: &Method) -> Value {
-    let (_, defaults) = present(method);
-    let properties: Map<String, Value> = fields_of(MethodName::of(method))
-        .map(|field| {
-            let mut schema = (field.schema)();
-            schema["description"] = json!(field.about);
-            schema["default"] = defaults.get(field.name).cloned().unwrap_or(Value::Null);
-            (field.name.to_owned(), schema)
-        })
+fn schema(name: MethodName) -> Value {
+    let defaults = name.defaults(None).hyperparameters();
+    let properties: Map<String, Value> = name
+        .fields()
+        .iter()
+        .map(|field| (field.name.to_owned(), property(field, defaults.get(field.name))))
         .collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn property(field: &Field, default: Option<&Value>) -> Value {
+    let mut schema = match field.domain {
+        Domain::Whole { min, max } => Whole { min, max }.schema(),
+        Domain::Real { min, max } => Real { min, max, max_excluded: false }.schema(),
+        Domain::Choice(choices) => json!({ "type": "string", "enum": choices }),
+    };
+    schema["description"] = json!(field.about);
+    schema["default"] = default.cloned().unwrap_or(Value::Null);
+    schema
 }
 
 /// What the API description says about `hyperparameters`: one of the methods' schemas.
 impl utoipa::PartialSchema for MethodRequest {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        let schemas: Vec<Value> = Method::all()
+        let schemas: Vec<Value> = MethodName::ALL
             .iter()
-            .map(|method| {
-                let mut schema = schema(method);
-                schema["title"] = json!(format!("hyperparameters of method {}", method.name()));
+            .map(|&name| {
+                let mut schema = schema(name);
+                schema["title"] = json!(format!("hyperparameters of method {}", name.name()));
                 schema
             })
             .collect();
@@ -214,8 +105,6 @@ impl utoipa::ToSchema for MethodRequest {}
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MethodView {
     pub method: MethodName,
-    /// What its result may be called without looking at it.
-    pub claim: Claim,
     #[serde(flatten)]
     pub about: About,
     /// JSON Schema of `hyperparameters`.
@@ -225,13 +114,12 @@ pub struct MethodView {
 }
 
 impl MethodView {
-    pub fn of(method: &Method) -> Self {
+    pub fn of(name: MethodName) -> Self {
         Self {
-            method: MethodName::of(method),
-            claim: method.claim(),
-            about: *method.about(),
-            hyperparameters: schema(method),
-            defaults: present(method).1,
+            method: name,
+            about: name.about(),
+            hyperparameters: schema(name),
+            defaults: name.defaults(None).hyperparameters(),
         }
     }
 }
@@ -239,6 +127,7 @@ impl MethodView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unlearn::GradientAscent;
 
     fn pointers(name: MethodName, body: Value) -> Vec<String> {
         let mut checker = Checker::default();
@@ -250,17 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn every_table_field_is_shown_and_has_a_default_within_its_own_bounds() {
+    fn every_methods_defaults_lie_within_its_own_bounds_and_resolve_to_themselves() {
         for method in Method::all() {
-            let (shown_name, shown) = present(&method);
-            let name = MethodName::of(&method);
-            assert_eq!((shown_name.as_str(), method.name()), (name.name(), name.name()));
-            let mut keys: Vec<_> = shown.keys().map(String::as_str).collect();
-            let mut expected: Vec<_> = fields_of(name).map(|field| field.name).collect();
-            keys.sort_unstable();
-            expected.sort_unstable();
-            assert_eq!(keys, expected, "{}", name.name());
-            assert_eq!(pointers(name, Value::Object(shown)), [] as [&str; 0], "{}", name.name());
+            let shown = Value::Object(method.hyperparameters());
+            assert_eq!(pointers(method.id(), shown.clone()), [] as [&str; 0], "{}", method.name());
+            let requested = Some(serde_json::from_value(shown).unwrap());
+            assert_eq!(resolve(method.id(), requested, &mut Checker::default()), method);
+            assert_eq!(resolve(method.id(), None, &mut Checker::default()), method);
         }
     }
 
@@ -271,12 +156,22 @@ mod tests {
             pointers(MethodName::ResetLast, json!({ "variant": "plain" })),
             ["/hyperparameters/variant"]
         );
+        assert_eq!(pointers(MethodName::Msg, json!({ "a/b": 1 })), ["/hyperparameters/a~1b"]);
     }
 
     #[test]
     fn impossible_numbers_are_refused_all_at_once() {
         let body = json!({ "epochs": 0, "batch_size": 1.5, "learning_rate": 1e39, "ascent_weight": -1 });
         assert_eq!(pointers(MethodName::GradientAscent, body).len(), 4);
+        let body = json!({ "epochs": "2", "batch_size": null, "learning_rate": [], "variant": "other" });
+        assert_eq!(pointers(MethodName::GradientAscent, body).len(), 4);
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_as_reals() {
+        let requested = Some(serde_json::from_value(json!({ "epochs": 7.0 })).unwrap());
+        let method = resolve(MethodName::ResetLast, requested, &mut Checker::default());
+        assert_eq!(method.hyperparameters()["epochs"], 7);
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn names_of<'a>(runs: impl Iterator<Item = &'a Run> + Clone) -> Vec<String> {
 fn name_of(run: &Run) -> String {
     let what = match &run.work {
         crate::domain::Work::Train(train) => train.recipe.mode().name().to_owned(),
-        crate::domain::Work::Unlearn(unlearn) => super::methods::present(&unlearn.method).0,
+        crate::domain::Work::Unlearn(unlearn) => unlearn.method.name().to_owned(),
     };
     format!("{what} on {}", run.dataset.name)
 }

@@ -3,7 +3,7 @@
 use super::error::{Code, FieldError, Problem};
 use super::extract::{ApiJson, object, optional_object};
 use super::hyperparameters::{DEFAULT_SEED, SEED};
-use super::methods::{self, MethodName, MethodRequest};
+use super::methods::{self, MethodRequest};
 use super::models;
 use super::number::{Checker, Number, Real};
 use super::order::{self, Found};
@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use crate::jobs::Lineage;
 use crate::nn::{self, Recipe, Standard};
-use crate::unlearn::{Method, N_RETRAINED};
+use crate::unlearn::{MethodName, N_RETRAINED};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -254,29 +254,16 @@ impl Parent {
     }
 }
 
-const fn batch_size(method: &Method) -> Option<usize> {
-    match method {
-        Method::Retrain => None,
-        Method::GradientAscent(method) => Some(method.batch_size),
-        Method::ResetLast(method) => Some(method.batch_size),
-    }
-}
-
-const fn epochs(method: &Method, recipe: &Recipe) -> u32 {
-    match method {
-        Method::Retrain => recipe.epochs(),
-        Method::GradientAscent(method) => method.epochs,
-        Method::ResetLast(method) => method.epochs,
-    }
-}
-
 impl UnlearnRequest {
     /// Checks everything that can be checked before the run is stored.
     fn check(self, parent: &Parent, memory_limit: u64) -> Result<Run, Problem> {
         let mut checker = Checker::default();
         let seed = checker.whole("/seed", self.seed, SEED, DEFAULT_SEED);
         let method = methods::resolve(self.method, self.hyperparameters, &mut checker);
-        let batch_size = batch_size(&method);
+        let batch_size = method.batch_size();
+        if let Err(reason) = method.applies_to(&parent.lineage.recipe) {
+            checker.fail("/method", reason);
+        }
         let forget = self.forget.check(&mut checker);
         if let Some(forget) = &forget {
             parent.check_forget(forget, batch_size, &mut checker);
@@ -292,7 +279,7 @@ impl UnlearnRequest {
             model: parent.version.model.to_string(),
             dataset: parent.version.dataset.clone(),
             seed,
-            progress: Progress { epoch: 0, epochs: epochs(&method, &parent.lineage.recipe) },
+            progress: Progress { epoch: 0, epochs: method.epochs(&parent.lineage.recipe) },
             best: None,
             error: None,
             last_seq: 0,

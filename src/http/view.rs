@@ -138,8 +138,8 @@ impl RunView {
                 (Some(recipe.mode()), faults, None, hyperparameters::present(recipe))
             }
             Work::Unlearn(unlearn) => {
-                let (method, hyperparameters) = super::methods::present(&unlearn.method);
-                (None, None, Some(method), hyperparameters)
+                let method = &unlearn.method;
+                (None, None, Some(method.name().to_owned()), method.hyperparameters())
             }
         };
         let unlearn = match &run.work {

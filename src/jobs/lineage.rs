@@ -4,7 +4,7 @@ use crate::data::{Dataset, ForgetError, resolve_forget_set};
 use crate::domain::{DatasetRef, ForgetSet, ModelRef, Version, Work};
 use crate::nn::{Recipe, Split};
 use crate::store::{Store, StoreError};
-use crate::unlearn::Method;
+use crate::unlearn::Claim;
 use uuid::Uuid;
 
 /// Versions of one line that are followed: more forgettings in a row than anyone will ask of one model.
@@ -68,7 +68,7 @@ impl Lineage {
                         version: current.id,
                         forget: order.forget,
                         achieved: achieved(&current.metrics),
-                        exact: matches!(order.method, Method::Retrain),
+                        exact: order.method.claim() == Claim::Exact,
                     });
                     current.parent.ok_or(LineageError::Broken { version: current.id, what: "parent" })?
                 }

@@ -3,7 +3,7 @@
 use super::lineage::ACHIEVED;
 use crate::artifacts;
 use crate::domain::{Bound, ForgetSet, Run, Unlearn};
-use crate::unlearn::{Claim, Method, Report, Unlearned, Verdict};
+use crate::unlearn::{Claim, Report, Unlearned, Verdict};
 use serde_json::{Value, json};
 
 /// Seconds of the steps. `verify` leaves out what it spent retraining; `retrain` is the mean of one retraining.
@@ -135,7 +135,7 @@ pub(super) fn report(told: &Told<'_>, outcome: &Unlearned, measured: &Report, ju
         "parent": order.parent,
         "forget": forget(&order.forget, told.forget.len(), told.digest),
         "method": order.method.name(),
-        "hyperparameters": hyperparameters(&order.method),
+        "hyperparameters": order.method.hyperparameters(),
         "verify": order.verify,
         "claim": order.method.claim(),
         "verdict": measured.verdict,
@@ -201,12 +201,4 @@ fn forget(set: &ForgetSet, n_rows: usize, digest: &str) -> Value {
     told["rows"] = json!(n_rows);
     told["digest"] = json!(digest);
     told
-}
-
-fn hyperparameters(method: &Method) -> Value {
-    let mut value = json!(method);
-    if let Value::Object(fields) = &mut value {
-        fields.remove("method");
-    }
-    value
 }

@@ -4,7 +4,7 @@
 //! split: a thread makes the same columns of a wide layer forward and backward, whose weights stay in its cache.
 
 use super::buffer::Buffer;
-use super::kernels::elementwise::{fill_rows, mask, relu, sum_rows, transpose};
+use super::kernels::elementwise::{add_scaled, fill_rows, mask, relu, square, sum_rows, transpose};
 use super::kernels::gather::{Gather, gather_bytes, gather_floats};
 use super::kernels::mask::Mask;
 use super::kernels::{Sums, Update, dense, sparse};
@@ -177,14 +177,20 @@ impl Batch {
         Panels::new(self.capacity, self.shape.n_classes()).copy_row(&self.activations[last], row, out);
     }
 
-    /// Computes every row's loss and turns its logits into their gradient (unscaled: of that row's loss).
+    /// Computes every row's cross-entropy and turns its logits into their gradient (unscaled: of that row's loss).
     pub fn loss(&mut self) {
+        self.loss_by(|_, target, logits| cross_entropy_in_place(logits, target));
+    }
+
+    /// [`loss`](Self::loss) with another loss: `of(i, label, logits)` turns row `i`'s logits into the gradient
+    /// of its loss and returns that loss.
+    pub fn loss_by(&mut self, mut of: impl FnMut(usize, u32, &mut [f32]) -> f32) {
         let layout = Panels::new(self.capacity, self.shape.n_classes());
         let logits = self.activations.last_mut().expect("there is an output layer");
         for i in 0..self.n_rows {
             layout.copy_row(logits, i, &mut self.row);
             self.hits[i] = argmax(&self.row) == self.targets[i];
-            self.losses[i] = cross_entropy_in_place(&mut self.row, self.targets[i]);
+            self.losses[i] = of(i, self.targets[i], &mut self.row);
             layout.set_row(logits, i, &self.row);
         }
     }
@@ -236,6 +242,40 @@ impl Batch {
         }
     }
 
+    /// `sums = decay · sums + Σ (∂ℓ/∂w)²` over the rows, each row's gradient squared by itself, in the layout of the
+    /// parameter buffer: a layer's weight meets a row as `x·dz`, so the sum is `(x²)ᵀ·(dz²)`. Weights of
+    /// [`weigh`](Self::weigh) are squared with it. Uses the batch up: only [`load`](Self::load) may follow.
+    pub fn squared_gradients(&mut self, mlp: &Mlp, decay: f32, sums: &mut [f32]) {
+        for l in (0..self.shape.n_layers()).rev() {
+            self.backward_activation(mlp, l);
+        }
+        let last = self.shape.n_layers();
+        self.deltas.iter_mut().chain([&mut self.activations[last]]).for_each(|dz| square(dz));
+        self.activations[..last].iter_mut().for_each(|x| square(x));
+        for l in 0..last {
+            let (weights, bias) = self.shape.layer_ranges(l);
+            self.backward_bias(l, decay, &mut sums[bias]);
+            self.backward_weights(l, decay, &mut sums[weights], None);
+        }
+    }
+
+    /// The weighted gradient of each row's loss by its own input, row after row, `B × D`.
+    pub fn input_gradients(&mut self, mlp: &Mlp) -> Vec<f32> {
+        for l in (1..self.shape.n_layers()).rev() {
+            self.backward_activation(mlp, l);
+        }
+        let (d, h) = (self.shape.widths[0], self.shape.widths[1]);
+        let weights = mlp.row_major(0);
+        let layout = Panels::new(self.capacity, h);
+        let mut dz = vec![0.0; h];
+        let mut gradients = Vec::with_capacity(self.n_rows * d);
+        for i in 0..self.n_rows {
+            layout.copy_row(self.delta(0), i, &mut dz);
+            gradients.extend(weights.chunks_exact(h).map(|w| dot(w, &dz)));
+        }
+        gradients
+    }
+
     /// One step of SGD with momentum along the weighted gradient, the update of each weight made while its
     /// velocity is at hand.
     pub fn descend(&mut self, mlp: &mut Mlp, velocity: &mut [f32], rates: Rates) {
@@ -245,7 +285,7 @@ impl Batch {
             let (to_weights, to_bias) = mlp.layer_mut(l);
             let bias_velocity = &mut velocity[bias];
             self.backward_bias(l, rates.momentum, bias_velocity);
-            super::kernels::elementwise::add_scaled(-rates.learning_rate, bias_velocity, to_bias);
+            add_scaled(-rates.learning_rate, bias_velocity, to_bias);
             let update = Update {
                 weights: to_weights,
                 learning_rate: rates.learning_rate,
@@ -355,6 +395,19 @@ impl Batch {
             }
         });
     }
+}
+
+/// `Σ a·b`, in eight sums side by side.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 /// One tile on the stack, on a cache line.

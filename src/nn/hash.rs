@@ -16,6 +16,10 @@ pub enum Purpose {
     UnlearnOrder,
     /// Which rows a probe looks at.
     Probe,
+    /// Which wrong label a row is taught.
+    WrongLabel,
+    /// Which rows a method draws from the retained ones.
+    RetainSample,
 }
 
 /// A 64-bit hash of `(seed, purpose, epoch, row)`, uniform in each argument.

@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, Rates};
 use super::buffer::Buffer;
-pub use super::kernels::elementwise::add_scaled;
+use super::kernels::elementwise::{descend, sum_squares};
 use super::{Mlp, Schedule};
 
 /// Velocity of SGD with momentum:
@@ -38,19 +38,39 @@ impl Sgd {
     }
 }
 
-/// Shrinks `gradient` to norm `limit` if it is longer; returns its former L2 norm.
-pub fn clip_norm(gradient: &mut [f32], limit: f64) -> f64 {
-    let norm = norm(gradient);
-    if norm > limit {
-        let scale = (limit / norm) as f32;
-        gradient.iter_mut().for_each(|g| *g *= scale);
+/// Descent along a gradient that is shortened to a norm where it is longer, then followed with momentum:
+///
+/// ```text
+/// v ← μ·v + ∇·min(1, limit/‖∇‖)
+/// w ← w − η·v
+/// ```
+///
+/// Source: Pascanu et al. 2013 (ICML), algorithm 1, for the clipping.
+#[derive(Clone, Debug)]
+pub struct ClippedSgd {
+    velocity: Buffer,
+    momentum: f32,
+    limit: f64,
+}
+
+impl ClippedSgd {
+    pub fn new(mlp: &Mlp, momentum: f64, limit: f64) -> Self {
+        Self { velocity: Buffer::zeroed(mlp.params().len()), momentum: momentum as f32, limit }
     }
-    norm
+
+    /// One step along `gradient`, which lies as the parameter buffer does; returns its norm.
+    pub fn step(&mut self, mlp: &mut Mlp, gradient: &[f32], learning_rate: f64) -> f64 {
+        let norm = norm(gradient);
+        let scale = if norm > self.limit { (self.limit / norm) as f32 } else { 1.0 };
+        let weights = mlp.params_mut();
+        descend(gradient, scale, self.momentum, learning_rate as f32, &mut self.velocity, weights);
+        norm
+    }
 }
 
 /// L2 norm, summed in f64.
 pub fn norm(values: &[f32]) -> f64 {
-    values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
+    sum_squares(values).sqrt()
 }
 
 impl Schedule {
@@ -73,6 +93,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::Shape;
 
     #[test]
     fn schedules_start_at_the_base_rate_and_end_where_they_should() {
@@ -87,11 +108,30 @@ mod tests {
 
     #[test]
     fn a_long_gradient_is_shortened_and_a_short_one_left_alone() {
-        let mut gradient = [3.0, 4.0];
-        assert_eq!(clip_norm(&mut gradient, 1.0), 5.0);
-        assert!((norm(&gradient) - 1.0).abs() < 1e-6);
-        let mut gradient = [0.3, 0.4];
-        clip_norm(&mut gradient, 1.0);
-        assert_eq!(gradient, [0.3, 0.4]);
+        let shape = Shape { widths: vec![1, 1], output_relu: false };
+        let step = |gradient: [f32; 2], momentum| {
+            let mut mlp = Mlp::from_params(shape.clone(), &[1.0, 1.0]);
+            let mut padded = vec![0.0; mlp.params().len()];
+            padded[0] = gradient[0];
+            padded[mlp.params().len() / 2] = gradient[1];
+            let mut sgd = ClippedSgd::new(&mlp, momentum, 1.0);
+            let norm = sgd.step(&mut mlp, &padded, 0.5);
+            sgd.step(&mut mlp, &padded, 0.5);
+            (norm, mlp.to_params())
+        };
+        let (norm, params) = step([3.0, 4.0], 0.0);
+        assert!(norm == 5.0 && (params[0] - 0.4).abs() < 1e-6 && (params[1] - 0.2).abs() < 1e-6, "{params:?}");
+        let (norm, params) = step([0.25, 0.0], 0.5);
+        // 0.125, then half of that velocity again and the gradient
+        assert_eq!((norm, params[0]), (0.25, 1.0 - 0.125 - 0.1875));
+    }
+
+    #[test]
+    fn a_norm_is_its_definition_at_every_length() {
+        for n in [0, 1, 15, 16, 17, 100, 1000] {
+            let values: Vec<f32> = (0..n).map(|i| libm::sinf(i as f32) * 3.0).collect();
+            let want = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+            assert!((norm(&values) - want).abs() <= 1e-12 * want.max(1.0), "{n}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The slow, obvious twins in f64: written from the descriptions, not from the fast code.
 #![expect(clippy::needless_range_loop, reason = "indices as in the formulas they follow")]
 
+use super::batch::Batch;
 use super::hash::{Purpose, order_rows};
 use super::init::init;
 use super::simd::tests::on_every_isa;
@@ -562,5 +563,70 @@ fn the_same_recipe_gives_the_same_bits_on_any_thread() {
             workers.into_iter().map(|worker| worker.join().unwrap()).collect()
         });
         assert!(together.iter().all(|mlp| *mlp == alone));
+    }
+}
+
+/// Numbers that lie as the parameter buffer does, without their padding.
+fn without_padding(mlp: &Mlp, numbers: &[f32]) -> Vec<f32> {
+    let mut holder = mlp.clone();
+    holder.params_mut().copy_from_slice(numbers);
+    holder.to_params()
+}
+
+#[test]
+fn squared_gradients_are_summed_row_by_row() {
+    for hidden in [vec![], vec![70], vec![20, 9]] {
+        let (pixels, labels) = problem_data(150, 70, 4);
+        let samples = Samples::new(Features::U8(&pixels), &labels, 70, 4);
+        let mlp = init(&Recipe::Standard(Standard { hidden, ..Standard::new(3) }), 70, 4);
+        let net = Net::of(&mlp);
+        let rows: Vec<u32> = (0..150).step_by(2).collect();
+        let mut batch = Batch::new(mlp.shape(), 100);
+        let mut sums = vec![0.0; mlp.params().len()];
+        batch.score(&mlp, samples, &rows);
+        batch.squared_gradients(&mlp, 0.0, &mut sums);
+        // a second helping is added
+        batch.score(&mlp, samples, &rows[..10]);
+        batch.squared_gradients(&mlp, 1.0, &mut sums);
+
+        let mut want = vec![0.0; net.params().len()];
+        for &row in rows.iter().chain(&rows[..10]) {
+            let g = gradient(&net, &image(samples, row), samples.label(row as usize) as usize);
+            want.iter_mut().zip(g).for_each(|(sum, g)| *sum += g * g);
+        }
+        // each of up to 85 terms is a product of squares of numbers that carry a few roundings themselves
+        let largest = want.iter().copied().fold(0.0, f64::max);
+        for (got, want) in without_padding(&mlp, &sums).into_iter().zip(&want) {
+            let bound = 200.0 * f64::from(f32::EPSILON) * (want + 1e-3 * largest);
+            assert!((f64::from(got) - want).abs() <= bound, "{got} {want}");
+        }
+    }
+}
+
+#[test]
+fn input_gradients_are_those_of_the_loss() {
+    for hidden in [vec![], vec![70], vec![20, 9]] {
+        let (pixels, labels) = problem_data(40, 33, 4);
+        let samples = Samples::new(Features::U8(&pixels), &labels, 33, 4);
+        let mlp = init(&Recipe::Standard(Standard { hidden, ..Standard::new(3) }), 33, 4);
+        let net = Net::of(&mlp);
+        let rows = [3, 1, 39, 7];
+        let mut batch = Batch::new(mlp.shape(), 8);
+        batch.score(&mlp, samples, &rows);
+        let gradients = batch.input_gradients(&mlp);
+        for (row, got) in rows.iter().zip(gradients.chunks_exact(33)) {
+            let (x, target) = (image(samples, *row), samples.label(*row as usize) as usize);
+            for (i, &got) in got.iter().enumerate() {
+                let h = 1e-6;
+                let moved = |by: f64| {
+                    let mut x = x.clone();
+                    x[i] += by;
+                    net.loss(&x, target)
+                };
+                let want = (moved(h) - moved(-h)) / (2.0 * h);
+                // h² of the difference quotient, and roundings of a sum of 70 products below one
+                assert!((f64::from(got) - want).abs() < 1e-5, "{got} {want}");
+            }
+        }
     }
 }

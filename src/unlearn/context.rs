@@ -2,6 +2,7 @@
 
 use super::{Task, UnlearnEpoch};
 use crate::nn::hash::{Purpose, keyed_hash};
+use crate::nn::loss::{argmax, cross_entropy};
 use crate::nn::{Evaluation, Evaluator, Mlp, Samples, Split};
 
 /// Rows of a set looked at while a method runs; all of them are measured at the end.
@@ -70,6 +71,15 @@ impl<'a> Context<'a> {
     /// Mean loss of held-out rows, weighted to the forget set's mix of classes; classes without held-out
     /// rows are left out. `None` when nothing matches.
     pub(super) fn matched_held_out_loss(&mut self, mlp: &Mlp) -> Option<f64> {
+        self.matched_held_out(mlp, |logits, label| f64::from(cross_entropy(logits, label)))
+    }
+
+    /// Accuracy on held-out rows, weighted likewise.
+    pub(super) fn matched_held_out_accuracy(&mut self, mlp: &Mlp) -> Option<f64> {
+        self.matched_held_out(mlp, |logits, label| f64::from(u8::from(argmax(logits) == label)))
+    }
+
+    fn matched_held_out(&mut self, mlp: &Mlp, of: impl Fn(&[f32], u32) -> f64) -> Option<f64> {
         let n_classes = self.task.train.n_classes();
         let mut wanted = vec![0.0f64; n_classes];
         for &row in self.task.forget {
@@ -79,7 +89,7 @@ impl<'a> Context<'a> {
         let (samples, rows) = (self.held_out.0, &self.held_out.1);
         self.evaluator.for_each(mlp, samples, rows, |row, logits| {
             let label = samples.label(row as usize);
-            sums[label as usize] += f64::from(crate::nn::loss::cross_entropy(logits, label));
+            sums[label as usize] += of(logits, label);
             counts[label as usize] += 1.0;
         });
         let matched = || (0..n_classes).filter(|&class| counts[class] > 0.0);

@@ -1,8 +1,8 @@
-//! The guard around every approximate method: it watches a retain probe while the method runs, keeps
-//! the best state seen, and rolls back to it when the method breaks the network.
+//! The guard around every approximate method: it watches a probe of the retained rows while the method runs, keeps the
+//! best state seen, and rolls back to it when the method breaks the network.
 
 use super::context::Context;
-use super::{Stopped, Unlearned};
+use super::{GuardReport, Stopped, Unlearned};
 use crate::nn::Mlp;
 
 /// Longest gradient a method may follow; longer ones are shortened to it.
@@ -15,12 +15,12 @@ pub(super) const MAX_RETAIN_DROP: f64 = 0.01;
 pub(super) const LOOKS_PER_EPOCH: u64 = 32;
 
 /// When the guard judges the retain probe.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watch {
     /// At every look: nothing in the method repairs the retained rows. The method also stops when the
     /// forget set is as good as forgotten, since going on would only make it stand out.
-    Throughout(Target),
-    /// At the end: the method trains on the retained rows itself, a dip on the way is part of it.
+    Throughout,
+    /// At the end of a pass: the method trains on the retained rows itself, a dip on the way is part of it.
     AtTheEnd,
 }
 
@@ -29,8 +29,37 @@ pub(super) enum Watch {
 pub(super) enum Target {
     /// A class: at most this accuracy on it.
     Accuracy(f64),
-    /// Rows: at least the loss of held-out rows with the same mix of classes.
+    /// Rows: at least the loss of rows like them that no network was trained on.
     Loss(f64),
+}
+
+impl Target {
+    /// A class is forgotten when nothing of it is recognised, as after retraining; rows when their loss is that of
+    /// non-members with the same mix of classes, or of guessing where there are none.
+    pub(super) fn of(context: &mut Context<'_>) -> Self {
+        match context.task.class {
+            Some(_) => Self::Accuracy(0.0),
+            None => Self::Loss(loss_bound(context)),
+        }
+    }
+
+    pub(super) fn is_reached(self, loss: f64, accuracy: f64) -> bool {
+        match self {
+            Self::Accuracy(limit) => accuracy <= limit,
+            Self::Loss(limit) => loss >= limit,
+        }
+    }
+}
+
+/// Where the loss of a forget set should end: at `ln C`, where a network guesses evenly, for a class, which a retrained
+/// network does not know either; at the loss of rows like them that no network was trained on for others.
+pub(super) fn loss_bound(context: &mut Context<'_>) -> f64 {
+    let task = context.task;
+    let guessing = libm::log(task.train.n_classes() as f64);
+    match task.class {
+        Some(_) => guessing,
+        None => context.matched_held_out_loss(task.parent).unwrap_or(guessing),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,49 +70,71 @@ pub(super) enum Advice {
 
 pub(super) struct Guard {
     watch: Watch,
+    target: Target,
     /// Probe accuracy below which a state is not given out.
     floor: f64,
     /// The most forgetful state above the floor, with its forget loss.
     best: Option<(f64, Mlp)>,
+    /// What the last look saw: forget loss, forget accuracy, probe accuracy.
+    seen: Option<(f64, f64, f64)>,
     stopped: Option<Stopped>,
 }
 
 impl Guard {
-    /// `probe_accuracy` is the original's.
-    pub(super) fn new(watch: Watch, probe_accuracy: f64) -> Self {
-        Self { watch, floor: probe_accuracy - MAX_RETAIN_DROP, best: None, stopped: None }
+    pub(super) fn new(watch: Watch, context: &mut Context<'_>) -> Self {
+        let floor = context.probe_accuracy(context.task.parent) - MAX_RETAIN_DROP;
+        Self { watch, target: Target::of(context), floor, best: None, seen: None, stopped: None }
     }
 
-    /// Looks at the present state; to be asked before the first step and every few after it.
-    pub(super) fn look(&mut self, context: &mut Context<'_>, mlp: &Mlp) -> Advice {
-        let forget = context.forget_probe(mlp);
-        if !mlp.is_finite() || !forget.loss.is_finite() {
-            return self.stop("the weights stopped being finite numbers");
-        }
-        let Watch::Throughout(target) = self.watch else { return Advice::GoOn };
-        let probe = context.probe_accuracy(mlp);
-        if probe < self.floor {
-            return self.stop(&self.below_floor(probe, forget.accuracy));
-        }
-        self.keep(forget.loss, mlp);
-        let reached = match target {
-            Target::Accuracy(limit) => forget.accuracy <= limit,
-            Target::Loss(limit) => forget.loss >= limit,
+    pub(super) fn is_throughout(&self) -> bool {
+        self.watch == Watch::Throughout
+    }
+
+    pub(super) fn target(&self) -> Target {
+        self.target
+    }
+
+    /// Looks at the present state, after `step` steps.
+    pub(super) fn look(
+        &mut self,
+        context: &mut Context<'_>,
+        mlp: &Mlp,
+        step: u64,
+    ) -> (Advice, GuardReport) {
+        let (forget, probe) = (context.forget_probe(mlp), context.probe_accuracy(mlp));
+        self.seen = Some((forget.loss, forget.accuracy, probe));
+        let report = GuardReport {
+            step,
+            forget_loss: forget.loss,
+            forget_accuracy: forget.accuracy,
+            target_loss: match self.target {
+                Target::Loss(limit) => Some(limit),
+                Target::Accuracy(_) => None,
+            },
+            retain_accuracy: probe,
+            retain_floor: self.floor,
         };
-        if reached { Advice::Stop } else { Advice::GoOn }
+        let advice = if !mlp.is_finite() || !forget.loss.is_finite() {
+            self.stop("the weights stopped being finite numbers")
+        } else if probe >= self.floor {
+            self.keep(forget.loss, mlp);
+            let is_done = self.is_throughout() && self.target.is_reached(forget.loss, forget.accuracy);
+            if is_done { Advice::Stop } else { Advice::GoOn }
+        } else if self.is_throughout() {
+            self.stop(&self.below_floor(probe, forget.accuracy))
+        } else {
+            Advice::GoOn
+        };
+        (advice, report)
     }
 
-    /// Judges the last state and gives out it, or the best one that may be given out.
+    /// Gives out the last state, which was looked at last, or the best one that may be given out.
     pub(super) fn finish(mut self, context: &mut Context<'_>, last: Mlp) -> Unlearned {
-        if self.stopped.is_none()
-            && self.look(context, &last) == Advice::GoOn
-            && self.watch == Watch::AtTheEnd
-        {
-            let probe = context.probe_accuracy(&last);
-            if probe < self.floor {
-                let forget = context.forget_probe(&last);
-                self.stop(&self.below_floor(probe, forget.accuracy));
+        match self.seen {
+            Some((_, forget, probe)) if self.stopped.is_none() && probe < self.floor => {
+                self.stop(&self.below_floor(probe, forget));
             }
+            Some(_) | None => {}
         }
         match self.stopped {
             Some(stopped) => {

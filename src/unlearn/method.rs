@@ -1,17 +1,42 @@
-//! The methods: their numbers, resolved, and what the catalogue says of them.
+//! What a method is: one file each, one trait, and the table they are all found in.
 
+use super::context::Context;
+use super::{Observer, UnlearnError, Unlearned};
+use crate::nn::Recipe;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-/// An unlearning method with every hyperparameter resolved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case")]
-pub enum Method {
-    /// Exact: train again by the parent's recipe, without the rows.
-    Retrain,
-    /// Approximate: climb the loss on the forget set.
-    GradientAscent(GradientAscent),
-    /// Approximate: a new output layer, then short training on the retained rows.
-    ResetLast(ResetLast),
+/// An unlearning method: its numbers, resolved, are the type itself.
+pub(super) trait Unlearner: Default + Serialize + DeserializeOwned {
+    const ABOUT: About;
+    /// Its numbers, for people, forms and checks.
+    const FIELDS: &'static [Field];
+
+    /// The defaults that go with a value of the field `variant`, where there is one.
+    fn of_variant(_variant: &str) -> Self {
+        Self::default()
+    }
+
+    /// Whether it can work on a network trained by `recipe`; if not, why, in one sentence.
+    ///
+    /// # Errors
+    ///
+    /// The sentence.
+    fn applies_to(&self, _recipe: &Recipe) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Removes the task's forget set from its parent.
+    ///
+    /// # Errors
+    ///
+    /// [`UnlearnError`]
+    fn run(
+        &self,
+        context: &mut Context<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Unlearned, UnlearnError>;
 }
 
 /// What a method's result may be called without looking at it.
@@ -24,49 +49,15 @@ pub enum Claim {
     Empirical,
 }
 
-impl Method {
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Retrain => "retrain",
-            Self::GradientAscent(_) => "gradient_ascent",
-            Self::ResetLast(_) => "reset_last",
-        }
-    }
-
-    pub const fn claim(&self) -> Claim {
-        match self {
-            Self::Retrain => Claim::Exact,
-            Self::GradientAscent(_) | Self::ResetLast(_) => Claim::Empirical,
-        }
-    }
-
-    /// What people need to know before they choose it.
-    pub const fn about(&self) -> &'static About {
-        match self {
-            Self::Retrain => &super::retrain::ABOUT,
-            Self::GradientAscent(_) => &super::gradient_ascent::ABOUT,
-            Self::ResetLast(_) => &super::reset_last::ABOUT,
-        }
-    }
-
-    /// Every method with its default numbers, in the order of the catalogue.
-    pub fn all() -> [Self; 3] {
-        [
-            Self::Retrain,
-            Self::GradientAscent(GradientAscent::default()),
-            Self::ResetLast(ResetLast::default()),
-        ]
-    }
-}
-
 /// A method's entry in the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct About {
+    pub claim: Claim,
     /// What it does, in one sentence.
     pub summary: &'static str,
     /// What it computes.
     pub equation: &'static str,
-    /// Which rows it reads: `forget`, `retain`.
+    /// Which rows it reads: `forget`, `retain`, `held_out`.
     pub access: &'static [&'static str],
     /// What one may claim of the result.
     pub guarantee: &'static str,
@@ -78,52 +69,227 @@ pub struct About {
     pub source: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// Retained rows' cross-entropy, plus ascent only on forget rows whose loss is below a bound.
-    Bounded,
-    /// Bare ascent on the forget rows: what people try first.
-    Plain,
+/// What every approximate method may promise.
+pub(super) const EMPIRICAL: &str = "empirical: only what the report measures";
+
+/// One hyperparameter of a method.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub domain: Domain,
+    /// The value of `variant` it belongs to; `None` for all.
+    pub only_with: Option<&'static str>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GradientAscent {
-    pub variant: Variant,
-    pub epochs: u32,
-    pub batch_size: usize,
-    pub learning_rate: f64,
-    /// Weight `w` of the ascent beside the retained rows' loss (`bounded` only).
-    pub ascent_weight: f64,
+/// The values a hyperparameter may take.
+#[derive(Clone, Copy, Debug)]
+pub enum Domain {
+    /// Both ends included.
+    Whole { min: u64, max: u64 },
+    /// Both ends included.
+    Real { min: f64, max: f64 },
+    Choice(&'static [&'static str]),
 }
 
-impl GradientAscent {
-    pub const BOUNDED: Self = Self {
-        variant: Variant::Bounded,
-        epochs: 2,
-        batch_size: 64,
-        learning_rate: 0.05,
-        ascent_weight: 0.5,
-    };
-    pub const PLAIN: Self =
-        Self { variant: Variant::Plain, epochs: 5, batch_size: 64, learning_rate: 0.01, ascent_weight: 1.0 };
-}
-
-impl Default for GradientAscent {
-    fn default() -> Self {
-        Self::BOUNDED
+impl Field {
+    pub(super) const fn new(name: &'static str, domain: Domain, about: &'static str) -> Self {
+        Self { name, about, domain, only_with: None }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ResetLast {
-    pub epochs: u32,
-    pub batch_size: usize,
-    pub learning_rate: f64,
+pub(super) const EPOCHS: Field =
+    Field::new("epochs", Domain::Whole { min: 1, max: 100 }, "Passes of the method.");
+pub(super) const BATCH_SIZE: Field =
+    Field::new("batch_size", Domain::Whole { min: 1, max: 1_000_000 }, "Rows in a mini-batch.");
+pub(super) const LEARNING_RATE: Field =
+    Field::new("learning_rate", Domain::Real { min: 1e-9, max: 10.0 }, "Step size.");
+
+/// The table of methods: the enum of their numbers, the enum of their names, and the way from one to the other.
+macro_rules! methods {
+    ($($variant:ident in $module:ident as $name:literal,)+) => {
+        $(pub use super::$module::$variant;)+
+
+        /// An unlearning method with every hyperparameter resolved.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "method")]
+        pub enum Method {
+            $(#[doc = concat!("See [`", stringify!($variant), "`].")] #[serde(rename = $name)] $variant($variant),)+
+        }
+
+        /// The methods by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+        pub enum MethodName {
+            $(#[doc = concat!("See [`", stringify!($variant), "`].")] #[serde(rename = $name)] $variant,)+
+        }
+
+        impl MethodName {
+            /// In the order of the catalogue.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What people need to know before they choose it.
+            pub const fn about(self) -> About {
+                match self {
+                    $(Self::$variant => <$variant as Unlearner>::ABOUT,)+
+                }
+            }
+
+            pub const fn fields(self) -> &'static [Field] {
+                match self {
+                    $(Self::$variant => <$variant as Unlearner>::FIELDS,)+
+                }
+            }
+
+            /// The method with its default numbers: those of a variant, where one is given.
+            pub fn defaults(self, variant: Option<&str>) -> Method {
+                match (self, variant) {
+                    $((Self::$variant, None) => Method::$variant($variant::default()),
+                      (Self::$variant, Some(variant)) => Method::$variant($variant::of_variant(variant)),)+
+                }
+            }
+        }
+
+        impl Method {
+            pub const fn id(&self) -> MethodName {
+                match self {
+                    $(Self::$variant(_) => MethodName::$variant,)+
+                }
+            }
+
+            /// Whether it can work on a network trained by `recipe`.
+            ///
+            /// # Errors
+            ///
+            /// Why not, in one sentence.
+            pub fn applies_to(&self, recipe: &Recipe) -> Result<(), String> {
+                match self {
+                    $(Self::$variant(numbers) => numbers.applies_to(recipe),)+
+                }
+            }
+
+            pub(super) fn run(
+                &self,
+                context: &mut Context<'_>,
+                observer: &mut dyn Observer,
+            ) -> Result<Unlearned, UnlearnError> {
+                match self {
+                    $(Self::$variant(numbers) => numbers.run(context, observer),)+
+                }
+            }
+        }
+    };
 }
 
-impl Default for ResetLast {
-    fn default() -> Self {
-        Self { epochs: 3, batch_size: 64, learning_rate: 0.05 }
+methods! {
+    Retrain in retrain as "retrain",
+    GradientAscent in gradient_ascent as "gradient_ascent",
+    NegGradPlus in neggrad_plus as "neggrad_plus",
+    RandomLabel in random_label as "random_label",
+    Saliency in saliency as "saliency",
+    FineTune in fine_tune as "fine_tune",
+    L1Sparse in l1_sparse as "l1_sparse",
+    Scrub in scrub as "scrub",
+    BadTeacher in bad_teacher as "bad_teacher",
+    SelectiveDampening in selective_dampening as "selective_dampening",
+    Msg in msg as "msg",
+    ResetLast in reset_last as "reset_last",
+    BoundaryShrink in boundary_shrink as "boundary_shrink",
+}
+
+impl Method {
+    pub const fn name(&self) -> &'static str {
+        self.id().name()
+    }
+
+    pub const fn claim(&self) -> Claim {
+        self.id().about().claim
+    }
+
+    /// Every method with its default numbers, in the order of the catalogue.
+    pub fn all() -> impl Iterator<Item = Self> {
+        MethodName::ALL.iter().map(|name| name.defaults(None))
+    }
+
+    /// Its numbers by name.
+    pub fn hyperparameters(&self) -> Map<String, Value> {
+        let Ok(Value::Object(mut numbers)) = serde_json::to_value(self) else {
+            unreachable!("a method serialises as an object")
+        };
+        numbers.remove("method");
+        numbers
+    }
+
+    /// The method called `name` with these numbers, all of them.
+    ///
+    /// # Errors
+    ///
+    /// When a number is missing or is none.
+    pub fn from_hyperparameters(name: MethodName, numbers: Map<String, Value>) -> serde_json::Result<Self> {
+        let mut tagged = numbers;
+        tagged.insert("method".to_owned(), Value::from(name.name()));
+        serde_json::from_value(Value::Object(tagged))
+    }
+
+    /// Rows of the mini-batches it works with, where it has such.
+    pub fn batch_size(&self) -> Option<usize> {
+        self.whole(BATCH_SIZE.name).map(|size| size as usize)
+    }
+
+    /// Epochs it will report for a network trained by `recipe`.
+    pub fn epochs(&self, recipe: &Recipe) -> u32 {
+        match (self.whole(EPOCHS.name), self.claim()) {
+            (Some(epochs), _) => epochs as u32,
+            (None, Claim::Exact) => recipe.epochs(),
+            (None, Claim::Empirical) => 1,
+        }
+    }
+
+    fn whole(&self, field: &str) -> Option<u64> {
+        self.hyperparameters().get(field).and_then(Value::as_u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_method_is_a_number_of_its_own_and_the_other_way_round() {
+        for method in Method::all() {
+            let mut shown: Vec<String> = method.hyperparameters().keys().cloned().collect();
+            let mut fields: Vec<&str> = method.id().fields().iter().map(|field| field.name).collect();
+            shown.sort_unstable();
+            fields.sort_unstable();
+            assert_eq!(shown, fields, "{}", method.name());
+        }
+    }
+
+    #[test]
+    fn a_method_survives_being_written_down() {
+        for method in Method::all() {
+            let text = serde_json::to_string(&method).unwrap();
+            assert!(text.contains(&format!(r#""method":"{}""#, method.name())), "{text}");
+            assert_eq!(serde_json::from_str::<Method>(&text).unwrap(), method);
+            let again = Method::from_hyperparameters(method.id(), method.hyperparameters()).unwrap();
+            assert_eq!(again, method);
+        }
+    }
+
+    #[test]
+    fn every_method_says_what_it_does_and_how_it_fails() {
+        for name in MethodName::ALL {
+            let about = name.about();
+            for text in [about.summary, about.equation, about.cost, about.known_failure, about.source] {
+                assert!(text.len() > 10, "{}", name.name());
+            }
+            let promise = if about.claim == Claim::Empirical { "empirical" } else { "exact" };
+            assert!(about.guarantee.starts_with(promise), "{}", name.name());
+        }
     }
 }

@@ -1,23 +1,35 @@
 //! Unlearning: methods that remove the influence of rows from a trained network, and their measures.
 //!
-//! Depends on `nn` alone. One file a method ([`retrain`], [`gradient_ascent`], [`reset_last`]); every
+//! Depends on `nn` alone. One file a method, all of them [`method::Unlearner`]s in one table; every
 //! approximate one runs inside the same [`guard`]. [`verify()`] measures what came of it.
 
+mod bad_teacher;
+mod boundary_shrink;
 mod context;
+mod fine_tune;
 mod gradient_ascent;
 mod guard;
+mod l1_sparse;
 mod method;
+mod msg;
+mod neggrad_plus;
 mod pass;
+mod random_label;
 mod report;
 mod reset_last;
 mod retrain;
+mod saliency;
+mod scrub;
+mod selective_dampening;
+mod teacher;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod twin;
 mod verify;
 
-pub use method::{About, Claim, GradientAscent, Method, ResetLast, Variant};
+pub use gradient_ascent::Variant;
+pub use method::*;
 pub use report::{Measure, Report, Verdict};
 pub use verify::{N_RETRAINED, verify};
 
@@ -60,6 +72,22 @@ pub struct UnlearnEpoch {
     pub n_samples: u64,
 }
 
+/// What the guard sees when it looks at a method at work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GuardReport {
+    /// Steps the method has taken.
+    pub step: u64,
+    /// On a fixed probe of the forget set, as is the accuracy.
+    pub forget_loss: f64,
+    pub forget_accuracy: f64,
+    /// The loss at which rows count as forgotten; a class counts by its accuracy.
+    pub target_loss: Option<f64>,
+    /// On a fixed probe of the retained rows.
+    pub retain_accuracy: f64,
+    /// The least that may be.
+    pub retain_floor: f64,
+}
+
 /// Watches unlearning and verification; any answer may stop it at once.
 pub trait Observer {
     /// After every mini-batch, of the method and of the trainings verification does.
@@ -68,6 +96,11 @@ pub trait Observer {
     fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
     /// What begins now, as a machine-readable word and a sentence: `unlearn`, `measure`, `retrain`, `probe`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
+
+    /// Whenever the guard has looked at a method at work.
+    fn on_guard(&mut self, _report: &GuardReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 
     /// How many threads may be used. It decides speed, not bits.
     fn threads(&mut self) -> NonZeroUsize {
@@ -120,11 +153,6 @@ pub fn unlearn(
     task: &Task<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Unlearned, UnlearnError> {
-    go_on(observer.on_phase("unlearn", method.about().summary))?;
-    let mut context = context::Context::new(task);
-    match method {
-        Method::Retrain => retrain::run(&mut context, observer),
-        Method::GradientAscent(numbers) => gradient_ascent::run(numbers, &mut context, observer),
-        Method::ResetLast(numbers) => reset_last::run(numbers, &mut context, observer),
-    }
+    go_on(observer.on_phase("unlearn", method.id().about().summary))?;
+    method.run(&mut context::Context::new(task), observer)
 }

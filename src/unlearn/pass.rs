@@ -1,32 +1,182 @@
 //! The mini-batch loop the approximate methods share.
 
-use super::guard::MAX_GRADIENT_NORM;
+use super::context::Context;
+use super::guard::{Advice, Guard, LOOKS_PER_EPOCH, MAX_GRADIENT_NORM, Watch};
+use super::{Observer, UnlearnEpoch, UnlearnError, Unlearned, go_on};
 use crate::nn::batch::Batch;
 use crate::nn::hash::{Purpose, order_rows};
-use crate::nn::optim::{add_scaled, clip_norm};
-use crate::nn::{BatchReport, Mlp};
+use crate::nn::optim::ClippedSgd;
+use crate::nn::team::Team;
+use crate::nn::{BatchReport, Mlp, Samples};
+
+/// Momentum of the methods that train on retained rows.
+pub(super) const MOMENTUM: f64 = 0.9;
+
+/// A method at work: the network, what moves it, and the guard that watches.
+pub(super) struct Course<'c, 'a> {
+    pub(super) context: &'c mut Context<'a>,
+    pub(super) observer: &'c mut dyn Observer,
+    pub(super) mlp: Mlp,
+    batch: Batch,
+    descent: Descent,
+    pub(super) guard: Guard,
+    epoch: u32,
+    epochs: u32,
+    steps: u64,
+}
+
+/// How long, in which portions and watched how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) epochs: u32,
+    /// The most rows in a mini-batch.
+    pub(super) capacity: usize,
+    pub(super) momentum: f64,
+    pub(super) watch: Watch,
+}
+
+/// Scores a mini-batch of rows and weighs it; says how many of its first rows are the retained ones the
+/// progress is reported of.
+pub(super) type Score<'s> = dyn FnMut(&mut Batch, &Mlp, &[u32]) -> usize + 's;
+
+impl<'c, 'a> Course<'c, 'a> {
+    /// `mlp` is where to start, not necessarily the parent.
+    pub(super) fn new(
+        context: &'c mut Context<'a>,
+        observer: &'c mut dyn Observer,
+        mlp: Mlp,
+        plan: Plan,
+    ) -> Self {
+        let threads = observer.threads();
+        let mut batch = Batch::new(mlp.shape(), plan.capacity);
+        batch.set_team(Team::of(threads));
+        let guard = Guard::new(plan.watch, context);
+        let descent = Descent::new(&mlp, plan.momentum);
+        Self { context, observer, mlp, batch, descent, guard, epoch: 0, epochs: plan.epochs, steps: 0 }
+    }
+
+    /// Scales every step in each parameter by its factor: zero holds it, bit for bit.
+    pub(super) fn scale_steps(&mut self, factors: Vec<f32>) {
+        self.descent.factors = Some(factors);
+    }
+
+    /// Adds `strength · sign(w)` to the gradient of every weight.
+    pub(super) fn shrink(&mut self, strength: f64) {
+        self.descent.l1 = strength as f32;
+    }
+
+    /// One epoch over `batches`. `rate` is the learning rate at a part, in [0, 1), of the whole method.
+    pub(super) fn epoch(
+        &mut self,
+        batches: &[Vec<u32>],
+        rate: impl Fn(f64) -> f64,
+        score: &mut Score<'_>,
+    ) -> Result<Advice, UnlearnError> {
+        self.epoch += 1;
+        let n_batches = batches.len() as u64;
+        let between_looks = (n_batches / LOOKS_PER_EPOCH).max(1);
+        let (mut running, mut advice, mut learning_rate) = (Running::default(), Advice::GoOn, rate(0.0));
+        for (number, rows) in (0..).zip(batches) {
+            let within = number as f64 / n_batches as f64;
+            learning_rate = rate((f64::from(self.epoch - 1) + within) / f64::from(self.epochs));
+            let n_kept = score(&mut self.batch, &self.mlp, rows);
+            running.add(&self.batch, n_kept);
+            self.descent.step(&mut self.mlp, &mut self.batch, learning_rate);
+            go_on(self.observer.on_batch(&running.report(self.epoch, number + 1, n_batches)))?;
+            self.steps += 1;
+            if self.guard.is_throughout() && self.steps % between_looks == 0 {
+                advice = self.look()?;
+                if advice == Advice::Stop {
+                    break;
+                }
+            }
+        }
+        if advice == Advice::GoOn {
+            advice = self.look()?;
+        }
+        if self.mlp.is_finite() {
+            let report = self.report(learning_rate, running.seen);
+            go_on(self.observer.on_epoch(&report))?;
+        }
+        Ok(advice)
+    }
+
+    /// Has the guard look at the present state.
+    pub(super) fn look(&mut self) -> Result<Advice, UnlearnError> {
+        let (advice, report) = self.guard.look(self.context, &self.mlp, self.steps);
+        go_on(self.observer.on_guard(&report))?;
+        Ok(advice)
+    }
+
+    fn report(&mut self, learning_rate: f64, n_samples: u64) -> UnlearnEpoch {
+        self.context.epoch(&self.mlp, self.epoch, self.epochs, learning_rate, n_samples)
+    }
+
+    pub(super) fn finish(self) -> Unlearned {
+        self.guard.finish(self.context, self.mlp)
+    }
+}
+
+/// Epochs of plain training on the retained rows, the rate falling linearly to zero.
+pub(super) fn train_on_retained(
+    course: &mut Course<'_, '_>,
+    epochs: u32,
+    batch_size: usize,
+    learning_rate: f64,
+) -> Result<(), UnlearnError> {
+    let task = course.context.task;
+    let mut retain = Rows::new(&course.context.retain, batch_size, task.seed);
+    for epoch in 1..=epochs {
+        retain.shuffle(epoch);
+        let rate = |progress: f64| learning_rate * (1.0 - progress);
+        if course.epoch(&retain.all(), rate, &mut cross_entropy(task.train))? == Advice::Stop {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The mean cross-entropy of a mini-batch.
+pub(super) fn cross_entropy<'s>(samples: Samples<'s>) -> impl FnMut(&mut Batch, &Mlp, &[u32]) -> usize + 's {
+    move |batch, mlp, rows| {
+        batch.score(mlp, samples, rows);
+        batch.weigh_mean();
+        rows.len()
+    }
+}
 
 /// Descent with a clipped gradient and a velocity of its own: nothing of the parent's optimiser state,
 /// which has seen the forget set, is carried over.
-pub(super) struct Descent {
+struct Descent {
     gradient: Vec<f32>,
-    velocity: Vec<f32>,
-    momentum: f32,
+    sgd: ClippedSgd,
+    factors: Option<Vec<f32>>,
+    l1: f32,
 }
 
 impl Descent {
-    pub(super) fn new(mlp: &Mlp, momentum: f64) -> Self {
-        let n = mlp.params().len();
-        Self { gradient: vec![0.0; n], velocity: vec![0.0; n], momentum: momentum as f32 }
+    fn new(mlp: &Mlp, momentum: f64) -> Self {
+        let gradient = vec![0.0; mlp.params().len()];
+        let sgd = ClippedSgd::new(mlp, momentum, MAX_GRADIENT_NORM);
+        Self { gradient, sgd, factors: None, l1: 0.0 }
     }
 
-    /// `v ← μ·v + clip(∇)`, `w ← w − η·v`, with the batch's weighted gradient.
-    pub(super) fn step(&mut self, mlp: &mut Mlp, batch: &mut Batch, learning_rate: f64) {
+    fn step(&mut self, mlp: &mut Mlp, batch: &mut Batch, learning_rate: f64) {
         batch.backward(mlp, 0.0, &mut self.gradient);
-        clip_norm(&mut self.gradient, MAX_GRADIENT_NORM);
-        self.velocity.iter_mut().for_each(|v| *v *= self.momentum);
-        add_scaled(1.0, &self.gradient, &mut self.velocity);
-        add_scaled(-learning_rate as f32, &self.velocity, mlp.params_mut());
+        if self.l1 > 0.0 {
+            for l in 0..mlp.n_layers() {
+                let place = mlp.shape().layer_ranges(l).0;
+                for (g, &w) in self.gradient[place.clone()].iter_mut().zip(&mlp.params()[place]) {
+                    // zero stays: `signum` of it is one
+                    *g += if w == 0.0 { 0.0 } else { self.l1 * w.signum() };
+                }
+            }
+        }
+        // before the velocity sees it: what is held must not be moved by momentum later
+        if let Some(factors) = &self.factors {
+            self.gradient.iter_mut().zip(factors).for_each(|(g, &factor)| *g *= factor);
+        }
+        self.sgd.step(mlp, &self.gradient, learning_rate);
     }
 }
 
@@ -56,41 +206,52 @@ impl Rows {
         let start = (number % self.batches()) as usize * self.batch_size;
         &self.rows[start..self.rows.len().min(start + self.batch_size)]
     }
+
+    /// The mini-batches of a pass.
+    pub(super) fn all(&self) -> Vec<Vec<u32>> {
+        self.rows.chunks(self.batch_size).map(<[u32]>::to_vec).collect()
+    }
+
+    /// The mini-batches of a pass, each followed by the next of another set, which is gone through again and again.
+    pub(super) fn beside(&self, others: &Self) -> Vec<Vec<u32>> {
+        (0..self.batches()).map(|number| [self.batch(number), others.batch(number)].concat()).collect()
+    }
 }
 
 /// Running means over an epoch.
 #[derive(Default)]
-pub(super) struct Running {
+struct Running {
     loss: f64,
     hits: u64,
-    pub(super) seen: u64,
+    seen: u64,
 }
 
 impl Running {
     /// Adds the batch's first `n` rows.
-    pub(super) fn add(&mut self, batch: &Batch, n: usize) {
+    fn add(&mut self, batch: &Batch, n: usize) {
         self.loss += batch.losses()[..n].iter().map(|&loss| f64::from(loss)).sum::<f64>();
         self.hits += batch.hits()[..n].iter().filter(|&&hit| hit).count() as u64;
         self.seen += n as u64;
     }
 
-    pub(super) fn report(&self, epoch: u32, batch: u64, batches: u64) -> BatchReport {
-        let seen = self.seen as f64;
+    fn report(&self, epoch: u32, batch: u64, batches: u64) -> BatchReport {
+        let seen = self.seen.max(1) as f64;
         BatchReport { epoch, batch, batches, loss: self.loss / seen, accuracy: self.hits as f64 / seen }
     }
 }
 
-/// Mini-batch training on `rows` for one epoch at a constant rate: the relearn probe and nothing else.
+/// Mini-batch training on `rows` for one epoch at a constant rate: the probes of verification and nothing else.
 pub(super) fn train_one_epoch(
     mlp: &mut Mlp,
-    samples: crate::nn::Samples<'_>,
+    samples: Samples<'_>,
     rows: &[u32],
     (batch_size, learning_rate, momentum): (usize, f64, f64),
     seed: u64,
-    observer: &mut dyn super::Observer,
-) -> Result<(), super::UnlearnError> {
+    observer: &mut dyn Observer,
+) -> Result<(), UnlearnError> {
     let mut order = Rows::new(rows, batch_size, seed);
     let mut batch = Batch::new(mlp.shape(), batch_size);
+    batch.set_team(Team::of(observer.threads()));
     let mut descent = Descent::new(mlp, momentum);
     let mut running = Running::default();
     order.shuffle(0);
@@ -100,7 +261,7 @@ pub(super) fn train_one_epoch(
         batch.weigh_mean();
         descent.step(mlp, &mut batch, learning_rate);
         running.add(&batch, rows.len());
-        super::go_on(observer.on_batch(&running.report(1, number + 1, order.batches())))?;
+        go_on(observer.on_batch(&running.report(1, number + 1, order.batches())))?;
     }
     Ok(())
 }

@@ -1,27 +1,40 @@
 //! Exact unlearning: train again, without the rows.
 
 use super::context::Context;
-use super::method::About;
+use super::method::{About, Claim, Field, Unlearner};
 use super::{Observer, UnlearnError, Unlearned};
 use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe, TrainError, Trained};
+use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-pub(super) const ABOUT: About = About {
-    summary: "trains a new network by the parent's recipe on the retained rows only",
-    equation: "θ ← train(recipe, D ∖ forget, fresh seed)",
-    access: &["retain"],
-    guarantee: "exact: the rows decide no bit of the result, and the training can be replayed",
-    cost: "one full training",
-    known_failure: "only exact if nothing else was derived from the rows: hyperparameters tuned on them stay tuned",
-    source: "Cao & Yang 2015 (IEEE S&P); Bourtoule et al. 2021 (IEEE S&P), the definition of exact unlearning",
-};
+/// Without numbers of its own: everything is in the parent's recipe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retrain {}
 
-pub(super) fn run(context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
-    let seed = context.task.seed;
-    let mut watch = Reporting { context, observer };
-    let model = train_without(watch.context.task, seed, &mut watch)?;
-    Ok(Unlearned { model, stopped: None })
+impl Unlearner for Retrain {
+    const ABOUT: About = About {
+        claim: Claim::Exact,
+        summary: "trains a new network by the parent's recipe on the retained rows only",
+        equation: "θ ← train(recipe, D ∖ forget, fresh seed)",
+        access: &["retain"],
+        guarantee: "exact: the rows decide no bit of the result, and the training can be replayed",
+        cost: "one full training",
+        known_failure: "only exact if nothing else was derived from the rows: hyperparameters tuned on them stay tuned",
+        source: "Cao & Yang 2015 (IEEE S&P); Bourtoule et al. 2021 (IEEE S&P), the definition of exact unlearning",
+    };
+    const FIELDS: &'static [Field] = &[];
+
+    fn run(
+        &self,
+        context: &mut Context<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Unlearned, UnlearnError> {
+        let seed = context.task.seed;
+        let mut watch = Reporting { context, observer };
+        let model = train_without(watch.context.task, seed, &mut watch)?;
+        Ok(Unlearned { model, stopped: None })
+    }
 }
 
 /// Trains by the parent's recipe with another seed, leaving out everything forgotten so far and now.
@@ -66,7 +79,7 @@ fn finished(trained: Result<Trained, TrainError>) -> Result<Mlp, UnlearnError> {
     if trained.completed { Ok(trained.model) } else { Err(UnlearnError::Interrupted) }
 }
 
-fn with_seed(recipe: &Recipe, seed: u64) -> Recipe {
+pub(super) fn with_seed(recipe: &Recipe, seed: u64) -> Recipe {
     let mut recipe = recipe.clone();
     match &mut recipe {
         Recipe::Nn(numbers) | Recipe::Debug(numbers) => numbers.seed = seed,

@@ -113,7 +113,7 @@ fn reset_last() -> Method {
 }
 
 fn all() -> [Method; 4] {
-    [Method::Retrain, bounded(), plain(), reset_last()]
+    [Method::Retrain(Retrain {}), bounded(), plain(), reset_last()]
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn what_was_in_the_forgotten_rows_decides_no_bit_of_a_retrained_network() {
     let (pixels, labels) = world.with_forgotten_rows_replaced();
     let replaced = Samples::new(Features::U8(&pixels), &labels, WIDTH, 4);
     let elsewhere = Task { train: replaced, ..task };
-    let model = |task: &Task<'_>| unlearn(&Method::Retrain, task, &mut Silent).unwrap().model;
+    let model = |task: &Task<'_>| unlearn(&Method::Retrain(Retrain {}), task, &mut Silent).unwrap().model;
     assert_eq!(model(&task), model(&elsewhere));
 }
 
@@ -144,7 +144,7 @@ fn rows_forgotten_earlier_stay_out_of_a_retraining() {
     let task = world.task();
     let half = world.forget.len() / 2;
     let in_two_steps = Task { excluded: &world.forget[..half], forget: &world.forget[half..], ..task };
-    let model = |task: &Task<'_>| unlearn(&Method::Retrain, task, &mut Silent).unwrap().model;
+    let model = |task: &Task<'_>| unlearn(&Method::Retrain(Retrain {}), task, &mut Silent).unwrap().model;
     assert_eq!(model(&task), model(&in_two_steps));
 }
 
@@ -223,8 +223,8 @@ fn an_observer_stops_every_method_and_its_verification() {
 fn retraining_passes_and_doing_nothing_never_does() {
     let world = World::class(1500);
     let task = world.task();
-    let retrained = unlearn(&Method::Retrain, &task, &mut Silent).unwrap();
-    let report = verify(&task, &Method::Retrain, &retrained, true, &mut Silent).unwrap();
+    let retrained = unlearn(&Method::Retrain(Retrain {}), &task, &mut Silent).unwrap();
+    let report = verify(&task, &Method::Retrain(Retrain {}), &retrained, true, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{} {:?}", report.reason, report.shortcomings);
 
     let nothing = Unlearned { model: world.parent.clone(), stopped: None };
@@ -240,14 +240,14 @@ fn retraining_passes_and_doing_nothing_never_does() {
 fn rows_that_cannot_be_told_apart_leave_the_verdict_open() {
     let world = World::rows(1500);
     let task = world.task();
-    let retrained = unlearn(&Method::Retrain, &task, &mut Silent).unwrap();
+    let retrained = unlearn(&Method::Retrain(Retrain {}), &task, &mut Silent).unwrap();
     for outcome in [retrained, Unlearned { model: world.parent.clone(), stopped: None }] {
-        let report = verify(&task, &Method::Retrain, &outcome, true, &mut Silent).unwrap();
+        let report = verify(&task, &Method::Retrain(Retrain {}), &outcome, true, &mut Silent).unwrap();
         assert_eq!(report.verdict, Verdict::Inconclusive, "{} {:?}", report.reason, report.shortcomings);
     }
     // nor without anything to compare with
     let nothing = Unlearned { model: world.parent.clone(), stopped: None };
-    let report = verify(&task, &Method::Retrain, &nothing, false, &mut Silent).unwrap();
+    let report = verify(&task, &Method::Retrain(Retrain {}), &nothing, false, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Inconclusive);
 }
 

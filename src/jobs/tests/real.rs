@@ -10,7 +10,7 @@ use crate::domain::{
 use crate::nn::{Evaluator, Mlp, Recipe, Shape, Standard};
 use crate::store::Store;
 use crate::store::fixtures::{assert_consistent, train_run, unlearn_run};
-use crate::unlearn::{GradientAscent, Method, Variant};
+use crate::unlearn::{GradientAscent, Method, Retrain, Variant};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;
@@ -195,7 +195,7 @@ async fn a_class_is_forgotten_promoted_and_the_parent_purged() {
     let order = Unlearn {
         promote: Some(Promote { alias: "prod".into(), only_if: Only::default() }),
         revoke_parent: true,
-        ..forgetting_class_3(&parent, Method::Retrain)
+        ..forgetting_class_3(&parent, Method::Retrain(Retrain {}))
     };
     let ended = unlearn(&engine, order).await;
     assert_eq!((ended.status, &ended.error), (Status::Succeeded, &None));
@@ -221,10 +221,10 @@ async fn a_class_is_forgotten_promoted_and_the_parent_purged() {
     assert_eq!(report["promote"]["moved"], true);
 
     // the grandchild knows that class 3 is gone already
-    let again = unlearn(&engine, forgetting_class_3(&child, Method::Retrain)).await;
+    let again = unlearn(&engine, forgetting_class_3(&child, Method::Retrain(Retrain {}))).await;
     assert_eq!((again.status, again.error.unwrap().code.as_str()), (Status::Failed, "forget_set_invalid"));
     // and the revoked parent makes no more children
-    let orphan = unlearn(&engine, forgetting_class_3(&parent, Method::Retrain)).await;
+    let orphan = unlearn(&engine, forgetting_class_3(&parent, Method::Retrain(Retrain {}))).await;
     assert_eq!((orphan.status, orphan.error.unwrap().code.as_str()), (Status::Failed, "parent_revoked"));
     engine.shutdown().await;
 }
@@ -285,7 +285,7 @@ async fn an_unlearning_is_canceled_while_it_verifies() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path()).await;
     let parent = digits(&engine).await;
-    let order = Unlearn { verify: Verify::Standard, ..forgetting_class_3(&parent, Method::Retrain) };
+    let order = Unlearn { verify: Verify::Standard, ..forgetting_class_3(&parent, Method::Retrain(Retrain {})) };
     let run = Run {
         id: Uuid::now_v7(),
         dataset: engine.store.version(&ModelRef::Id(parent.id), false).await.unwrap().dataset,

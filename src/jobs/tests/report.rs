@@ -1,7 +1,7 @@
 use super::super::report::{Judged, Seconds, Told, metrics, report, rows_digest};
 use crate::domain::{Bound, ForgetSet, Only, Promote, Run, Unlearn, VersionRef, Work};
 use crate::store::fixtures::unlearn_run;
-use crate::unlearn::{Measure, Method, Report, Stopped, Unlearned, Verdict};
+use crate::unlearn::{Measure, Method, Retrain, Report, Stopped, Unlearned, Verdict};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -121,7 +121,7 @@ fn the_report_has_the_published_shape() {
 #[test]
 fn retraining_is_exact_and_forgets_whatever_the_measures_say() {
     let (_, mut order) = order(None, false);
-    order.method = Method::Retrain;
+    order.method = Method::Retrain(Retrain {});
     let shown = metrics(&order, &outcome(None), &measured(Verdict::Fail));
     assert_eq!((&shown["claim"], &shown["forgotten"]), (&json!("exact"), &json!(true)));
     order.revoke_parent = true;

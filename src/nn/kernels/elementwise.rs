@@ -73,3 +73,66 @@ fn transpose_body<S: Simd>(_: S, tile: &[f32], width: usize, out_width: usize, o
         }
     }
 }
+
+vectorised! {
+    /// `Σ x²` in f64, in [`SUMS`] sums of every so many numbers, added up in order at the end.
+    pub fn sum_squares(x: &[f32]) -> f64 = sum_squares_body;
+}
+
+/// Sums kept side by side, so that no addition waits for the one before it.
+const SUMS: usize = 16;
+
+#[inline(always)]
+fn sum_squares_body<S: Simd>(_: S, x: &[f32]) -> f64 {
+    let mut sums = [0.0f64; SUMS];
+    let (chunks, rest) = x.as_chunks::<SUMS>();
+    for chunk in chunks {
+        for (sum, &value) in sums.iter_mut().zip(chunk) {
+            *sum += f64::from(value) * f64::from(value);
+        }
+    }
+    for (sum, &value) in sums.iter_mut().zip(rest) {
+        *sum += f64::from(value) * f64::from(value);
+    }
+    sums.iter().sum()
+}
+
+vectorised! {
+    /// `v = momentum·v + scale·gradient`, then `w -= learning_rate·v`.
+    pub fn descend(
+        gradient: &[f32],
+        scale: f32,
+        momentum: f32,
+        learning_rate: f32,
+        velocity: &mut [f32],
+        weights: &mut [f32],
+    ) = descend_body;
+}
+
+#[inline(always)]
+fn descend_body<S: Simd>(
+    _: S,
+    gradient: &[f32],
+    scale: f32,
+    momentum: f32,
+    learning_rate: f32,
+    velocity: &mut [f32],
+    weights: &mut [f32],
+) {
+    for ((v, w), &g) in velocity.iter_mut().zip(weights).zip(gradient) {
+        *v = S::mul_add(scale, g, momentum * *v);
+        *w = S::mul_add(-learning_rate, *v, *w);
+    }
+}
+
+vectorised! {
+    /// `x = x²`.
+    pub fn square(x: &mut [f32]) = square_body;
+}
+
+#[inline(always)]
+fn square_body<S: Simd>(_: S, x: &mut [f32]) {
+    for x in x {
+        *x *= *x;
+    }
+}
