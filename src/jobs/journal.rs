@@ -4,6 +4,7 @@ use super::control::{Ask, Control};
 use super::shared::Shared;
 use crate::domain::{Best, EventKind, Progress, Run};
 use crate::nn::BatchReport;
+use crate::unlearn::GuardReport;
 use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -65,6 +66,8 @@ pub(super) struct Journal<'a> {
     last_batch: Instant,
     batches: u64,
     last_whisper: Option<Instant>,
+    /// What the guard saw last, for the next whisper.
+    guard: Option<GuardReport>,
     halt: Option<Halt>,
 }
 
@@ -102,6 +105,7 @@ impl<'a> Journal<'a> {
             last_batch: now,
             batches: 0,
             last_whisper: None,
+            guard: None,
             halt: None,
         })
     }
@@ -140,6 +144,12 @@ impl<'a> Journal<'a> {
         self.halted_at(now)
     }
 
+    /// Notes what the guard saw; the next whisper tells.
+    pub(super) fn guard(&mut self, report: &GuardReport) -> ControlFlow<()> {
+        self.guard = Some(*report);
+        self.halted()
+    }
+
     fn whisper(&self, report: &BatchReport) {
         let epochs = self.run.progress.epochs;
         let within = report.batch as f64 / report.batches.max(1) as f64;
@@ -147,7 +157,7 @@ impl<'a> Journal<'a> {
         self.expect(f64::from(epochs), done);
         if report.epoch > self.run.progress.epoch {
             self.shared.hub().whisper(self.run.id, EventKind::Batch, || {
-                json!({
+                let mut data = json!({
                     "run": self.run.id,
                     "epoch": report.epoch,
                     "epochs": epochs,
@@ -155,7 +165,18 @@ impl<'a> Journal<'a> {
                     "batches": report.batches,
                     "loss": report.loss,
                     "accuracy": report.accuracy,
-                })
+                });
+                if let Some(guard) = &self.guard {
+                    data["guard"] = json!({
+                        "step": guard.step,
+                        "forget_loss": guard.forget_loss,
+                        "forget_accuracy": guard.forget_accuracy,
+                        "target_loss": guard.target_loss,
+                        "retain_accuracy": guard.retain_accuracy,
+                        "retain_floor": guard.retain_floor,
+                    });
+                }
+                data
             });
         }
     }

@@ -10,7 +10,7 @@ use crate::data::{Dataset, resolve_forget_set};
 use crate::domain::{ModelName, ModelRef, Run, Unlearn, Verify, Version};
 use crate::nn::{BatchReport, kernel_family};
 use crate::store::StoreError;
-use crate::unlearn::{self, Task, UnlearnEpoch, UnlearnError};
+use crate::unlearn::{self, GuardReport, Task, UnlearnEpoch, UnlearnError};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -176,6 +176,10 @@ impl unlearn::Observer for Watch<'_, '_> {
             ],
             main: None,
         })
+    }
+
+    fn on_guard(&mut self, report: &GuardReport) -> ControlFlow<()> {
+        self.journal.guard(report)
     }
 
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()> {

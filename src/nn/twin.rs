@@ -56,6 +56,23 @@ impl Net {
         self.weights.iter().zip(&self.bias).flat_map(layer).collect()
     }
 
+    /// Whether parameter `index` of the layout of `params` is a weight, not a bias.
+    pub(crate) fn is_weight(&self, index: usize) -> bool {
+        let mut rest = index;
+        for (w, b) in self.weights.iter().zip(&self.bias) {
+            let n_weights = w.len() * b.len();
+            if rest < n_weights {
+                return true;
+            }
+            rest -= n_weights;
+            if rest < b.len() {
+                return false;
+            }
+            rest -= b.len();
+        }
+        panic!("there is no parameter {index}")
+    }
+
     pub(crate) fn param_mut(&mut self, index: usize) -> &mut f64 {
         let all = self.weights.iter_mut().zip(&mut self.bias);
         let mut flat = all.flat_map(|(w, b)| w.iter_mut().flatten().chain(b.iter_mut()));
@@ -165,9 +182,17 @@ fn reference_twin(whole: &Recipe, recipe: &Reference, samples: Samples<'_>) -> (
 
 /// Gradient of one row's loss by the chain rule, in the layout of `Net::params`.
 pub(crate) fn gradient(net: &Net, x: &[f64], target: usize) -> Vec<f64> {
+    gradient_by(net, x, |logits| {
+        let mut dz = softmax(logits);
+        dz[target] -= 1.0;
+        dz
+    })
+}
+
+/// Likewise of any loss, given its gradient by the logits.
+pub(crate) fn gradient_by(net: &Net, x: &[f64], of: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let outputs = net.forward(x);
-    let mut dz = softmax(outputs.last().unwrap());
-    dz[target] -= 1.0;
+    let mut dz = of(outputs.last().unwrap());
     let mut layers = Vec::new();
     for l in (0..net.weights.len()).rev() {
         let input = &outputs[l];

@@ -154,5 +154,15 @@ pub fn unlearn(
     observer: &mut dyn Observer,
 ) -> Result<Unlearned, UnlearnError> {
     go_on(observer.on_phase("unlearn", method.id().about().summary))?;
-    method.run(&mut context::Context::new(task), observer)
+    let outcome = method.run(&mut context::Context::new(task), observer)?;
+    Ok(nothing_done(method, task, outcome))
+}
+
+/// A method that moved no parameter has forgotten nothing, whatever it says of itself.
+fn nothing_done(method: &Method, task: &Task<'_>, outcome: Unlearned) -> Unlearned {
+    if outcome.stopped.is_some() || method.claim() == Claim::Exact || outcome.model != *task.parent {
+        return outcome;
+    }
+    let reason = "the method changed no parameter: the forget set already looks as rows do that no network was trained on".to_owned();
+    Unlearned { stopped: Some(Stopped { reason, rolled_back: false }), ..outcome }
 }

@@ -112,8 +112,11 @@ fn reset_last() -> Method {
     Method::ResetLast(ResetLast { epochs: 6, batch_size: 16, ..ResetLast::default() })
 }
 
-fn all() -> [Method; 4] {
-    [Method::Retrain(Retrain {}), bounded(), plain(), reset_last()]
+fn all() -> Vec<Method> {
+    let others = Method::all().filter(|method| {
+        !matches!(method, Method::Retrain(_) | Method::GradientAscent(_) | Method::ResetLast(_))
+    });
+    [Method::Retrain(Retrain {}), bounded(), plain(), reset_last()].into_iter().chain(others).collect()
 }
 
 #[test]
@@ -203,6 +206,9 @@ fn an_observer_stops_every_method_and_its_verification() {
         fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
             self.tick()
         }
+        fn on_guard(&mut self, _: &GuardReport) -> ControlFlow<()> {
+            self.tick()
+        }
     }
     let world = World::class(400);
     for method in all() {
@@ -280,4 +286,45 @@ fn a_report_carries_every_measure_with_its_definition() {
     let accuracy = &full.metrics["forget_accuracy"];
     assert_eq!(accuracy.before, world.accuracy(&world.parent, &world.forget));
     assert_eq!(accuracy.after, world.accuracy(&outcome.model, &world.forget));
+}
+
+#[test]
+fn what_a_mask_holds_stays_bit_for_bit() {
+    let world = World::class(1500);
+    let task = world.task();
+    let mask = saliency::mask(&context::Context::new(&task), 0.5);
+    let method = Method::Saliency(Saliency { epochs: 3, batch_size: 16, learning_rate: 0.1, fraction: 0.5 });
+    let model = unlearn(&method, &task, &mut Silent).unwrap().model;
+    let (mut held, mut moved) = (0, 0);
+    for ((&factor, new), old) in mask.iter().zip(model.params()).zip(task.parent.params()) {
+        if factor == 0.0 {
+            assert_eq!(new.to_bits(), old.to_bits());
+            held += 1;
+        } else if new != old {
+            moved += 1;
+        }
+    }
+    assert!(held > 100 && moved > 100, "{held} held, {moved} moved");
+}
+
+#[test]
+fn a_method_that_moves_nothing_says_so() {
+    let world = World::class(400);
+    let nothing = Method::Saliency(Saliency { fraction: 0.0, ..Saliency::default() });
+    let outcome = unlearn(&nothing, &world.task(), &mut Silent).unwrap();
+    assert!(outcome.stopped.is_some_and(|stopped| stopped.reason.contains("changed no parameter")));
+}
+
+#[test]
+fn no_methods_defaults_cost_more_than_a_point_without_stopping_themselves() {
+    for world in [World::class(1500), World::rows(1500)] {
+        let task = world.task();
+        let retain: Vec<u32> = Split::new(&world.recipe, 1500, &world.forget).train;
+        let before = world.accuracy(&world.parent, &retain);
+        for method in Method::all() {
+            let outcome = unlearn(&method, &task, &mut Silent).unwrap();
+            let after = world.accuracy(&outcome.model, &retain);
+            assert!(after >= before - 0.0101, "{}: {before} {after}, {:?}", method.name(), outcome.stopped);
+        }
+    }
 }
