@@ -1,5 +1,6 @@
 //! What is done to every number of a tile by itself, and sums down its columns.
 
+use super::VANISHED;
 use crate::nn::simd::{Simd, vectorised};
 
 /// Fills every row of a tile with the same numbers.
@@ -98,7 +99,8 @@ fn sum_squares_body<S: Simd>(_: S, x: &[f32]) -> f64 {
 }
 
 vectorised! {
-    /// `v = momentum·v + scale·gradient`, then `w -= learning_rate·v`.
+    /// `v = momentum·v + scale·gradient`, then `w -= learning_rate·v`. Vanished velocities become zero: below the normal
+    /// numbers arithmetic is slow.
     pub fn descend(
         gradient: &[f32],
         scale: f32,
@@ -120,7 +122,8 @@ fn descend_body<S: Simd>(
     weights: &mut [f32],
 ) {
     for ((v, w), &g) in velocity.iter_mut().zip(weights).zip(gradient) {
-        *v = S::mul_add(scale, g, momentum * *v);
+        let moved = S::mul_add(scale, g, momentum * *v);
+        *v = if moved.abs() < VANISHED { 0.0 } else { moved };
         *w = S::mul_add(-learning_rate, *v, *w);
     }
 }
