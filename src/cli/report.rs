@@ -114,6 +114,12 @@ pub fn forgotten(forget: &Value) -> String {
     if let Some(fraction) = forget["sample"]["fraction"].as_f64() {
         return format!("a sample of {}", percent(fraction));
     }
+    if forget["planted"] == true {
+        return "the planted rows".to_owned();
+    }
+    if forget["most_memorised"].is_object() {
+        return "the most memorised rows".to_owned();
+    }
     "rows".to_owned()
 }
 
@@ -240,6 +246,8 @@ digits:1 forgot class 3 (6131 rows)
             (json!({"subjects": 1}), "one writer"),
             (json!({"sample": {"fraction": 0.01, "seed": 1}}), "a sample of 1.00 %"),
             (json!({"rows": 17}), "rows"),
+            (json!({"planted": true, "rows": 400}), "the planted rows"),
+            (json!({"most_memorised": {"rows": 600, "seed": 1}}), "the most memorised rows"),
         ] {
             assert_eq!(forgotten(&forget), words);
         }

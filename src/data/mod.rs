@@ -20,6 +20,6 @@ mod turn;
 pub use catalogue::{Catalogue, Entry};
 pub use dataset::{Dataset, FeatureData, InputSpec, Table};
 pub use error::{DataError, DownloadProgress, Progress};
-pub use forget::{ForgetError, resolve_forget_set};
+pub use forget::{ForgetError, check_forget_set, resolve_forget_set};
 pub use planted::{Planted, PlantedKind};
 pub use rows::{Row, RowError, RowFeatures, Split};

@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod extract;
 mod frame;
+mod forget;
 mod health;
 mod hyperparameters;
 mod inputs;

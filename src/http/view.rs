@@ -96,6 +96,19 @@ pub struct ForgetView {
     pub subjects: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sample>,
+    /// Whether every planted row was meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most_memorised: Option<MostMemorisedView>,
+}
+
+/// The most memorised rows.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct MostMemorisedView {
+    /// How many.
+    pub rows: u32,
+    pub seed: u64,
 }
 
 impl ForgetView {
@@ -106,6 +119,11 @@ impl ForgetView {
             ForgetSet::Rows(rows) => Self { rows: Some(rows.len()), ..nothing },
             ForgetSet::Subjects(subjects) => Self { subjects: Some(subjects.len()), ..nothing },
             ForgetSet::Sample(sample) => Self { sample: Some(*sample), ..nothing },
+            ForgetSet::Planted => Self { planted: Some(true), ..nothing },
+            ForgetSet::MostMemorised(wanted) => {
+                let most_memorised = MostMemorisedView { rows: wanted.rows, seed: wanted.seed };
+                Self { most_memorised: Some(most_memorised), ..nothing }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 mod control;
 mod executor;
 mod hub;
+mod forget;
 mod journal;
 mod lineage;
 mod report;

@@ -197,6 +197,10 @@ fn forget(set: &ForgetSet, n_rows: usize, digest: &str) -> Value {
         ForgetSet::Rows(_) => json!({}),
         ForgetSet::Subjects(subjects) => json!({ "subjects": subjects.len() }),
         ForgetSet::Sample(sample) => json!({ "sample": sample }),
+        ForgetSet::Planted => json!({ "planted": true }),
+        ForgetSet::MostMemorised(wanted) => {
+            json!({ "most_memorised": { "rows": wanted.rows, "seed": wanted.seed } })
+        }
     };
     told["rows"] = json!(n_rows);
     told["digest"] = json!(digest);

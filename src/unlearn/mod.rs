@@ -6,6 +6,7 @@
 mod context;
 mod gradient_ascent;
 mod guard;
+mod memorised;
 mod method;
 mod pass;
 mod report;
@@ -17,6 +18,7 @@ mod tests;
 mod twin;
 mod verify;
 
+pub use memorised::{N_FOLDS, memorisation, most_memorised};
 pub use method::{About, Claim, GradientAscent, Method, ResetLast, Variant};
 pub use report::{Measure, Report, Verdict};
 pub use verify::{N_RETRAINED, verify};
@@ -37,6 +39,8 @@ pub struct Task<'a> {
     pub excluded: &'a [u32],
     /// Rows of `train` to forget now, all among the rows the parent was trained on. Sorted.
     pub forget: &'a [u32],
+    /// Rows made like the forget set that no network was ever trained on, where such can be made.
+    pub lookalikes: Option<Samples<'a>>,
     /// The class when the forget set is exactly a whole class: measures then leave it out of
     /// `test_accuracy`.
     pub class: Option<u32>,
@@ -66,7 +70,8 @@ pub trait Observer {
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
     /// After every pass of the method (not of verification).
     fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
-    /// What begins now, as a machine-readable word and a sentence: `unlearn`, `measure`, `retrain`, `probe`.
+    /// What begins now, as a machine-readable word and a sentence: `select`, `unlearn`, `measure`, `retrain`,
+    /// `probe`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
 
     /// How many threads may be used. It decides speed, not bits.

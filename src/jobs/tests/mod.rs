@@ -1,6 +1,7 @@
 //! The engine, driven step by step by a trainer that does only what the test says.
 
 mod endings;
+mod forget;
 mod lineage;
 mod listening;
 mod real;
