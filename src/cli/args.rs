@@ -202,6 +202,48 @@ pub struct UnlearnArgs {
     pub detach: bool,
 }
 
+#[derive(Clone, Debug, Args)]
+// a group without which the last forgetting is meant
+#[command(mut_group("ForgetArgs", |group| group.required(false)))]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// `name`, `name@alias`, `name:version` or a version's id.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+
+    #[command(flatten)]
+    pub forget: ForgetArgs,
+
+    /// `quick`: before and after; `standard`: also beside two models retrained without the rows.
+    #[arg(long, default_value = "standard", value_parser = ["quick", "standard"])]
+    pub verify: String,
+
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Start it and leave; needs a running server.
+    #[arg(long)]
+    pub detach: bool,
+}
+
+impl AuditArgs {
+    pub fn request(&self) -> Value {
+        let mut request = Map::new();
+        set(
+            &mut request,
+            [
+                ("model", Some(self.model.clone().into())),
+                ("forget", self.forget.request(self.seed)),
+                ("verify", Some(self.verify.clone().into())),
+                ("seed", self.seed.map(Value::from)),
+            ],
+        );
+        request.into()
+    }
+}
+
 /// What to forget: exactly one of these.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -405,6 +447,24 @@ mod tests {
         assert!(forget("").is_err());
         assert!(forget("--class 3 --rows 1").is_err());
         assert!(forget("--rows 9-1").is_err());
+    }
+
+    #[test]
+    fn an_audit_may_leave_out_the_rows() {
+        #[derive(Debug, Parser)]
+        struct Audit {
+            #[command(flatten)]
+            args: AuditArgs,
+        }
+        let audit = |line: &str| {
+            let parsed = Audit::try_parse_from(format!("lethe {line}").split_whitespace());
+            parsed.map(|audit| audit.args.request())
+        };
+        assert_eq!(audit("m:2").unwrap(), json!({"model": "m:2", "verify": "standard"}));
+        let asked = json!({"model": "m", "forget": {"planted": true}, "verify": "quick", "seed": 4});
+        assert_eq!(audit("m --planted --verify quick --seed 4").unwrap(), asked);
+        assert!(audit("m --planted --class 3").is_err());
+        assert!(audit("").is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An unlearning report as people read it.
+//! The report of an unlearning or an audit as people read it.
 
 use super::draw::{Color, Style, Table, WIDTH, percent, wrap};
 use serde_json::Value;
@@ -68,9 +68,17 @@ fn heading(report: &Value, style: Style) -> String {
     };
     let rows = report["forget"]["rows"].as_u64().map(|rows| format!(" ({rows} rows)")).unwrap_or_default();
     let what = forgotten(&report["forget"]);
-    let method = report["method"].as_str().unwrap_or("?");
     let claim = report["claim"].as_str().unwrap_or("?");
+    if report["child"].is_null() {
+        let title = format!("{} and {what}{rows}", name(&report["model"]));
+        let history = match report["method"].as_str() {
+            Some(method) => format!("made to forget by {method} (claim: {claim})"),
+            None => "audited, whether it was made to forget or not".to_owned(),
+        };
+        return format!("{}\n  {history}; the original is {}", style.bold(&title), name(&report["before"]));
+    }
     let title = format!("{} forgot {what}{rows}", name(&report["parent"]));
+    let method = report["method"].as_str().unwrap_or("?");
     format!(
         "{}\n  by {method} (claim: {claim}); the result is {}",
         style.bold(&title),
@@ -221,6 +229,21 @@ digits:1 forgot class 3 (6131 rows)
   time: unlearn 0.21 s, verify 3.20 s
 ";
         assert_eq!(render(&report(Some(0.0)), Detail::Full, Style::PLAIN), expected);
+    }
+
+    #[test]
+    fn an_audit_says_which_version_it_looked_at_and_which_was_the_original() {
+        let mut audit = report(None);
+        audit["child"] = Value::Null;
+        audit["model"] = json!({"model": "digits", "version": 2});
+        audit["before"] = json!({"model": "digits", "version": 1});
+        let text = render(&audit, Detail::Full, Style::PLAIN);
+        let expected = "digits:2 and class 3 (6131 rows)\n  made to forget by gradient_ascent (claim: empirical); \
+                        the original is digits:1\n";
+        assert!(text.starts_with(expected), "{text}");
+        audit["method"] = Value::Null;
+        let text = render(&audit, Detail::Full, Style::PLAIN);
+        assert!(text.contains("whether it was made to forget or not; the original is digits:1"), "{text}");
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl<'a> Journal<'a> {
     /// Records what the order left to the run to find out: a later attempt, and versions that come of it, take
     /// it from there.
     pub(super) fn settle(&mut self, work: Work) -> ControlFlow<()> {
-        self.record(RunChange { work: Some(work), ..RunChange::default() }, vec![])
+        self.record(RunChange { work: Some(Box::new(work)), ..RunChange::default() }, vec![])
     }
 
     /// From here on nobody knows how long it takes.

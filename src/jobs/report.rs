@@ -191,7 +191,7 @@ pub(super) fn rows_digest(rows: &[u32]) -> String {
 }
 
 /// What was asked for, with the number of rows it meant. Rows and people are counted, not listed.
-fn forget(set: &ForgetSet, n_rows: usize, digest: &str) -> Value {
+pub(super) fn forget(set: &ForgetSet, n_rows: usize, digest: &str) -> Value {
     let mut told = match set {
         ForgetSet::Class(class) => json!({ "class": class }),
         ForgetSet::Rows(_) => json!({}),
@@ -207,7 +207,7 @@ fn forget(set: &ForgetSet, n_rows: usize, digest: &str) -> Value {
     told
 }
 
-fn hyperparameters(method: &Method) -> Value {
+pub(super) fn hyperparameters(method: &Method) -> Value {
     let mut value = json!(method);
     if let Value::Object(fields) = &mut value {
         fields.remove("method");

@@ -116,7 +116,7 @@ fn alias(name: &str) -> Result<ModelName, Failure> {
 }
 
 /// The class, if `forget` is all that was trained on of one.
-fn whole_class(dataset: &Dataset, trained: &[u32], forget: &[u32]) -> Option<u32> {
+pub(super) fn whole_class(dataset: &Dataset, trained: &[u32], forget: &[u32]) -> Option<u32> {
     let label = |row: &u32| dataset.train.labels[*row as usize];
     let class = label(forget.first()?);
     let n_trained = trained.iter().filter(|row| label(row) == class).count();

@@ -34,7 +34,7 @@ pub struct RunChange {
     pub best: Option<Best>,
     pub error: Option<RunError>,
     /// The order as it has turned out: what it left to the run to find out is found. Of the same kind.
-    pub work: Option<Work>,
+    pub work: Option<Box<Work>>,
 }
 
 impl RunChange {
@@ -94,8 +94,12 @@ pub(super) async fn apply(
     }
     if let Some(work) = change.work {
         debug_assert!(work.kind() == run.work.kind(), "a run never changes its kind");
-        sqlx::query(UPDATE_WORK).bind(run.id.to_string()).bind(json(&work)).execute(&mut *connection).await?;
-        run.work = work;
+        sqlx::query(UPDATE_WORK)
+            .bind(run.id.to_string())
+            .bind(json(&*work))
+            .execute(&mut *connection)
+            .await?;
+        run.work = *work;
     }
     let events = number(run, events, at);
     for event in &events {

@@ -47,6 +47,7 @@ const OPERATIONS: [&str; 28] = [
     "POST /predict predict",
     "POST /runs create_run",
     "POST /runs/{id}/cancel cancel_run",
+    "POST /audits create_audit",
     "POST /unlearn create_unlearn",
     "PUT /models/{name}/aliases/{alias} put_alias",
 ];

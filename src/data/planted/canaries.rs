@@ -53,7 +53,7 @@ fn noise(row: u32, width: usize, draws: Draws) -> impl Iterator<Item = u8> {
     (0..width).map(move |pixel| {
         let hash = draws.hash(Draw::Pixel(pixel), row);
         // whether it is lit is decided by the high bits, how brightly by the low ones
-        let grey = 1 + ((hash & 0x7ff) * 255 >> 11) as u8;
+        let grey = 1 + (((hash & 0x7ff) * 255) >> 11) as u8;
         if falls_within(hash, LIT) { grey } else { 0 }
     })
 }

@@ -1,5 +1,6 @@
 //! The engine, driven step by step by a trainer that does only what the test says.
 
+mod audit;
 mod endings;
 mod forget;
 mod lineage;
