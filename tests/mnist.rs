@@ -191,6 +191,7 @@ fn standard_reaches_98_percent_and_forgets_a_class_as_retraining_does() {
         test: data.test(),
         excluded: &[],
         forget: &forget,
+        lookalikes: None,
         class: Some(3),
         seed: 1,
     };

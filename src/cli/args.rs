@@ -45,7 +45,7 @@ pub struct TrainArgs {
     #[arg(long, default_value = "standard")]
     pub mode: ModeArg,
 
-    /// `digits` (drawn by the program) or `mnist`.
+    /// `digits` (drawn by the program) or `mnist`, or one of them with planted rows, as `digits-mislabelled`.
     #[arg(long, default_value = "digits", value_name = "NAME")]
     pub dataset: String,
 
@@ -202,6 +202,48 @@ pub struct UnlearnArgs {
     pub detach: bool,
 }
 
+#[derive(Clone, Debug, Args)]
+// a group without which the last forgetting is meant
+#[command(mut_group("ForgetArgs", |group| group.required(false)))]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// `name`, `name@alias`, `name:version` or a version's id.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+
+    #[command(flatten)]
+    pub forget: ForgetArgs,
+
+    /// `quick`: before and after; `standard`: also beside two models retrained without the rows.
+    #[arg(long, default_value = "standard", value_parser = ["quick", "standard"])]
+    pub verify: String,
+
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Start it and leave; needs a running server.
+    #[arg(long)]
+    pub detach: bool,
+}
+
+impl AuditArgs {
+    pub fn request(&self) -> Value {
+        let mut request = Map::new();
+        set(
+            &mut request,
+            [
+                ("model", Some(self.model.clone().into())),
+                ("forget", self.forget.request(self.seed)),
+                ("verify", Some(self.verify.clone().into())),
+                ("seed", self.seed.map(Value::from)),
+            ],
+        );
+        request.into()
+    }
+}
+
 /// What to forget: exactly one of these.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -221,20 +263,36 @@ pub struct ForgetArgs {
     /// A random part of the training rows, chosen by `--seed`.
     #[arg(long, value_name = "FRACTION", value_parser = parse_finite)]
     pub sample: Option<f64>,
+
+    /// The rows planted into the data set, such as `mnist-mislabelled`.
+    #[arg(long)]
+    pub planted: bool,
+
+    /// So many rows that the model knows only because it was trained on them.
+    #[arg(long, value_name = "N")]
+    pub most_memorised: Option<u32>,
+}
+
+impl ForgetArgs {
+    /// The member `forget` of a request; `None` if nothing is named. `seed` decides what is left to chance.
+    fn request(&self, seed: Option<u64>) -> Option<Value> {
+        let seed = seed.unwrap_or(1);
+        let ways = [
+            self.class.map(|class| json!({ "class": class })),
+            self.rows.as_ref().map(|rows| json!({ "rows": rows.0 })),
+            self.subjects.as_ref().map(|subjects| json!({ "subjects": subjects.0 })),
+            self.sample.map(|fraction| json!({ "sample": { "fraction": fraction, "seed": seed } })),
+            self.planted.then(|| json!({ "planted": true })),
+            self.most_memorised.map(|rows| json!({ "most_memorised": { "rows": rows, "seed": seed } })),
+        ];
+        ways.into_iter().flatten().next()
+    }
 }
 
 impl UnlearnArgs {
     pub fn request(&self) -> Result<Value, CliError> {
-        let forget = &self.forget;
-        let forget = match (forget.class, &forget.rows, &forget.subjects, forget.sample) {
-            (Some(class), None, None, None) => json!({ "class": class }),
-            (None, Some(rows), None, None) => json!({ "rows": rows.0 }),
-            (None, None, Some(subjects), None) => json!({ "subjects": subjects.0 }),
-            (None, None, None, Some(fraction)) => {
-                json!({ "sample": { "fraction": fraction, "seed": self.seed.unwrap_or(1) } })
-            }
-            _ => return Err(CliError::Usage("say what to forget, one way".to_owned())),
-        };
+        let forget = self.forget.request(self.seed);
+        let forget = forget.ok_or_else(|| CliError::Usage("say what to forget, one way".to_owned()))?;
         let mut hyperparameters: Map<String, Value> = self.settings.iter().cloned().collect();
         set(&mut hyperparameters, [("variant", self.variant.clone().map(Value::from))]);
         let mut request = Map::new();
@@ -382,9 +440,31 @@ mod tests {
         assert_eq!(forget("--subjects 9").unwrap(), json!({"subjects": [9]}));
         let sample = json!({"sample": {"fraction": 0.01, "seed": 5}});
         assert_eq!(forget("--sample 0.01 --seed 5").unwrap(), sample);
+        assert_eq!(forget("--planted").unwrap(), json!({"planted": true}));
+        let memorised = json!({"most_memorised": {"rows": 600, "seed": 1}});
+        assert_eq!(forget("--most-memorised 600").unwrap(), memorised);
+        assert!(forget("--planted --class 3").is_err());
         assert!(forget("").is_err());
         assert!(forget("--class 3 --rows 1").is_err());
         assert!(forget("--rows 9-1").is_err());
+    }
+
+    #[test]
+    fn an_audit_may_leave_out_the_rows() {
+        #[derive(Debug, Parser)]
+        struct Audit {
+            #[command(flatten)]
+            args: AuditArgs,
+        }
+        let audit = |line: &str| {
+            let parsed = Audit::try_parse_from(format!("lethe {line}").split_whitespace());
+            parsed.map(|audit| audit.args.request())
+        };
+        assert_eq!(audit("m:2").unwrap(), json!({"model": "m:2", "verify": "standard"}));
+        let asked = json!({"model": "m", "forget": {"planted": true}, "verify": "quick", "seed": 4});
+        assert_eq!(audit("m --planted --verify quick --seed 4").unwrap(), asked);
+        assert!(audit("m --planted --class 3").is_err());
+        assert!(audit("").is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 /// Printed at the end of `--help`.
 pub const EXIT_CODES: &str = "Exit codes:\n  0    done\n  1    the work failed, or the server failed at it\n  \
      2    the command or the request makes no sense as written\n  3    no server answers\n  \
-     4    the model unlearned, but its report's verdict is `fail`\n  130  interrupted";
+     4    the model unlearned or was audited, but its report's verdict is `fail`\n  130  interrupted";
 
 #[derive(Debug)]
 pub enum CliError {
@@ -18,7 +18,7 @@ pub enum CliError {
     Failed(String),
     /// Nobody answers at that address.
     Unreachable(String),
-    /// The report of an unlearning that did not do what it should.
+    /// The report of an unlearning that did not do what it should, or of an audit that found so.
     Verdict(String),
     Interrupted,
 }

@@ -198,16 +198,19 @@ pub async fn until_interrupted<T>(
     Err(CliError::Interrupted)
 }
 
+/// Whether the run succeeded, or why it did not.
+pub fn succeeded(run: &Value) -> Result<(), CliError> {
+    let status = run["status"].as_str().unwrap_or_default();
+    if status == "succeeded" {
+        return Ok(());
+    }
+    let why = run["error"]["message"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+    Err(CliError::Failed(format!("run {} {status}{why}", run["id"].as_str().unwrap_or_default())))
+}
+
 /// The run's published version, or why there is none.
 pub fn published(run: &Value) -> Result<String, CliError> {
-    let status = run["status"].as_str().unwrap_or_default();
-    if status != "succeeded" {
-        let why = run["error"]["message"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-        return Err(CliError::Failed(format!(
-            "run {} {status}{why}",
-            run["id"].as_str().unwrap_or_default()
-        )));
-    }
+    succeeded(run)?;
     let version = &run["version"];
     match (version["model"].as_str(), version["version"].as_u64()) {
         (Some(model), Some(number)) => Ok(format!("{model}:{number}")),

@@ -2,6 +2,7 @@
 //! clients of the HTTP interface, also when the server runs in the same process.
 
 mod args;
+mod audit;
 mod client;
 mod demo;
 mod draw;
@@ -18,7 +19,7 @@ mod unlearn;
 
 use crate::config::Config;
 use crate::http::serve;
-use args::{Connection, PredictArgs, TrainArgs, UnlearnArgs};
+use args::{AuditArgs, Connection, PredictArgs, TrainArgs, UnlearnArgs};
 use clap::{Parser, Subcommand};
 use demo::DemoArgs;
 use error::{CliError, EXIT_CODES};
@@ -49,6 +50,8 @@ enum Command {
     Predict(PredictArgs),
     /// Make a model forget a class, rows or people.
     Unlearn(UnlearnArgs),
+    /// Measure how well a version has forgotten, without changing it.
+    Audit(AuditArgs),
     /// Ask the server at `--listen` whether it is ready; exit code 0 if it is.
     Healthcheck,
     /// Print the description of the HTTP interface, as in `openapi.yaml`.
@@ -74,6 +77,9 @@ pub fn run() -> ExitCode {
             &config,
             with_server(&config, &args.connection, async |s| unlearn::unlearn(&args, s).await),
         ),
+        Command::Audit(args) => {
+            block_on(&config, with_server(&config, &args.connection, async |s| audit::audit(&args, s).await))
+        }
     }
 }
 

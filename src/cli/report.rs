@@ -1,4 +1,4 @@
-//! An unlearning report as people read it.
+//! The report of an unlearning or an audit as people read it.
 
 use super::draw::{Color, Style, Table, WIDTH, percent, wrap};
 use serde_json::Value;
@@ -68,9 +68,17 @@ fn heading(report: &Value, style: Style) -> String {
     };
     let rows = report["forget"]["rows"].as_u64().map(|rows| format!(" ({rows} rows)")).unwrap_or_default();
     let what = forgotten(&report["forget"]);
-    let method = report["method"].as_str().unwrap_or("?");
     let claim = report["claim"].as_str().unwrap_or("?");
+    if report["child"].is_null() {
+        let title = format!("{} and {what}{rows}", name(&report["model"]));
+        let history = match report["method"].as_str() {
+            Some(method) => format!("made to forget by {method} (claim: {claim})"),
+            None => "audited, whether it was made to forget or not".to_owned(),
+        };
+        return format!("{}\n  {history}; the original is {}", style.bold(&title), name(&report["before"]));
+    }
     let title = format!("{} forgot {what}{rows}", name(&report["parent"]));
+    let method = report["method"].as_str().unwrap_or("?");
     format!(
         "{}\n  by {method} (claim: {claim}); the result is {}",
         style.bold(&title),
@@ -113,6 +121,12 @@ pub fn forgotten(forget: &Value) -> String {
     }
     if let Some(fraction) = forget["sample"]["fraction"].as_f64() {
         return format!("a sample of {}", percent(fraction));
+    }
+    if forget["planted"] == true {
+        return "the planted rows".to_owned();
+    }
+    if forget["most_memorised"].is_object() {
+        return "the most memorised rows".to_owned();
     }
     "rows".to_owned()
 }
@@ -218,6 +232,21 @@ digits:1 forgot class 3 (6131 rows)
     }
 
     #[test]
+    fn an_audit_says_which_version_it_looked_at_and_which_was_the_original() {
+        let mut audit = report(None);
+        audit["child"] = Value::Null;
+        audit["model"] = json!({"model": "digits", "version": 2});
+        audit["before"] = json!({"model": "digits", "version": 1});
+        let text = render(&audit, Detail::Full, Style::PLAIN);
+        let expected = "digits:2 and class 3 (6131 rows)\n  made to forget by gradient_ascent (claim: empirical); \
+                        the original is digits:1\n";
+        assert!(text.starts_with(expected), "{text}");
+        audit["method"] = Value::Null;
+        let text = render(&audit, Detail::Full, Style::PLAIN);
+        assert!(text.contains("whether it was made to forget or not; the original is digits:1"), "{text}");
+    }
+
+    #[test]
     fn without_retrained_models_there_are_no_such_columns() {
         let text = render(&report(None), Detail::Full, Style::PLAIN);
         assert!(text.contains("before     after\n") && !text.contains("retrained  "), "{text}");
@@ -240,6 +269,8 @@ digits:1 forgot class 3 (6131 rows)
             (json!({"subjects": 1}), "one writer"),
             (json!({"sample": {"fraction": 0.01, "seed": 1}}), "a sample of 1.00 %"),
             (json!({"rows": 17}), "rows"),
+            (json!({"planted": true, "rows": 400}), "the planted rows"),
+            (json!({"most_memorised": {"rows": 600, "seed": 1}}), "the most memorised rows"),
         ] {
             assert_eq!(forgotten(&forget), words);
         }

@@ -1,15 +1,17 @@
 //! Which datasets there are, and opening them once however many ask.
 
 use super::mnist::{self, Mirrors, Mnist, Writers};
+use super::planted::{self, Derived};
 use super::turn::Turn;
-use super::{DataError, Dataset, InputSpec, Progress, digits};
+use super::{DataError, Dataset, InputSpec, PlantedKind, Progress, digits};
 use crate::domain::{DatasetRef, Source};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The datasets this server knows. Cheap to clone; clones share what is open.
 ///
-/// A dataset stays in memory once opened (`digits` 36 MB, `mnist` 56 MB): rows are looked at one by one,
+/// A dataset stays in memory once opened (`digits` 36 MB, `mnist` 56 MB, one with planted rows as much again): rows are looked at one by one,
 /// and reading the files again for each would cost half a second a look.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
@@ -21,6 +23,8 @@ struct Shared {
     mnist: Mnist,
     /// Held while the files are read, so that two who ask at once wait for one reading.
     open: Mutex<Option<Arc<Dataset>>>,
+    /// By name; held while one is made.
+    derived: Mutex<BTreeMap<&'static str, Arc<Dataset>>>,
     /// Held while files are fetched; apart from `open`, so that a download delays nobody who could be
     /// served, or told that there is nothing yet.
     download: Turn,
@@ -38,6 +42,10 @@ pub struct Entry {
     pub n_test: u32,
     /// How many different people the training rows came from; absent when that is not known.
     pub n_subjects: Option<u32>,
+    /// What was planted into the training rows, to be forgotten.
+    pub planted: Option<PlantedKind>,
+    /// How many rows were planted.
+    pub n_planted: Option<u32>,
     /// What it is here, or will be once downloaded.
     pub digest: String,
     /// Absent when it would have to be downloaded first.
@@ -54,17 +62,25 @@ impl Catalogue {
 
     pub(super) fn with_mirrors(datasets_dir: Option<PathBuf>, cache_dir: PathBuf, mirrors: Mirrors) -> Self {
         let mnist = Mnist::new(datasets_dir, cache_dir, mirrors);
-        Self { shared: Arc::new(Shared { mnist, open: Mutex::new(None), download: Turn::default() }) }
+        let shared =
+            Shared { mnist, open: Mutex::new(None), derived: Mutex::default(), download: Turn::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Names, in the order they are listed.
     pub fn names(&self) -> Vec<&'static str> {
-        vec![digits::NAME, mnist::NAME]
+        let derived = planted::DERIVED.iter().map(|derived| derived.name);
+        [digits::NAME, mnist::NAME].into_iter().chain(derived).collect()
     }
 
     /// Every dataset, described without loading it.
     pub fn list(&self) -> Vec<Entry> {
-        vec![digits::describe(), self.shared.mnist.describe()]
+        let mut entries = vec![digits::describe(), self.shared.mnist.describe()];
+        for derived in &planted::DERIVED {
+            let base = entries.iter().find(|entry| entry.name == derived.base);
+            entries.extend(base.cloned().map(|base| derived.describe(base)));
+        }
+        entries
     }
 
     /// One dataset, described without loading it.
@@ -79,6 +95,9 @@ impl Catalogue {
     /// MNIST without the files that name its writers opens too, without subjects and under another
     /// digest: what is on this machine is what is used. [`Catalogue::describe`] says what is missing.
     pub fn open_local(&self, name: &str) -> Result<Option<Arc<Dataset>>, DataError> {
+        if let Some(derived) = planted::named(name) {
+            return Ok(self.open_local(derived.base)?.map(|base| self.shared.derive(derived, &base)));
+        }
         match name {
             digits::NAME => Ok(Some(digits::dataset())),
             mnist::NAME => match self.shared.mnist.available()? {
@@ -95,6 +114,10 @@ impl Catalogue {
     /// [`Catalogue::open_local`] would, with a warning in the log. [`Catalogue::open_ref`] never does so
     /// when asked for the digest that includes them.
     pub fn open(&self, name: &str, progress: &mut Progress<'_>) -> Result<Arc<Dataset>, DataError> {
+        if let Some(derived) = planted::named(name) {
+            let base = self.open(derived.base, progress)?;
+            return Ok(self.shared.derive(derived, &base));
+        }
         if name != mnist::NAME {
             return self.open_local(name)?.ok_or_else(|| DataError::Unknown(name.to_owned()));
         }
@@ -119,18 +142,35 @@ impl Catalogue {
         wanted: &DatasetRef,
         progress: &mut Progress<'_>,
     ) -> Result<Arc<Dataset>, DataError> {
-        let dataset = match (wanted.name.as_str(), Writers::from_digest(&wanted.digest)) {
-            (mnist::NAME, Some(writers)) => {
-                self.fetch_mnist(writers, progress)?;
-                self.shared.load_mnist(writers)?
+        let dataset = match planted::named(&wanted.name) {
+            Some(derived) => {
+                let base_digest = derived.base_digest(&wanted.digest).unwrap_or_default();
+                let base = self.open_digest(derived.base, base_digest, progress)?;
+                self.shared.derive(derived, &base)
             }
-            (name, _) => self.open(name, progress)?,
+            None => self.open_digest(&wanted.name, &wanted.digest, progress)?,
         };
         if dataset.digest == wanted.digest {
             return Ok(dataset);
         }
         let (name, found) = (dataset.name.clone(), dataset.digest.clone());
         Err(DataError::Changed { name, wanted: wanted.digest.clone(), found })
+    }
+
+    /// As [`Catalogue::open`], but MNIST with or without its writers as `digest` wants it.
+    fn open_digest(
+        &self,
+        name: &str,
+        digest: &str,
+        progress: &mut Progress<'_>,
+    ) -> Result<Arc<Dataset>, DataError> {
+        match (name, Writers::from_digest(digest)) {
+            (mnist::NAME, Some(writers)) => {
+                self.fetch_mnist(writers, progress)?;
+                self.shared.load_mnist(writers)
+            }
+            _ => self.open(name, progress),
+        }
     }
 
     /// What `name` is, or will be once downloaded: its pinned digest, for runs accepted before the bytes
@@ -165,6 +205,17 @@ impl Shared {
         let dataset = Arc::new(self.mnist.load(writers)?);
         *open = Some(Arc::clone(&dataset));
         Ok(dataset)
+    }
+
+    fn derive(&self, derived: &Derived, base: &Dataset) -> Arc<Dataset> {
+        let mut made = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = derived.digest(&base.digest);
+        if let Some(dataset) = made.get(derived.name).filter(|dataset| Some(&*dataset.digest) == digest) {
+            return Arc::clone(dataset);
+        }
+        let dataset = Arc::new(derived.derive(base));
+        made.insert(derived.name, Arc::clone(&dataset));
+        dataset
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table itself: rows, labels, subjects, and what a row looks like.
 
-use super::digest;
+use super::{Planted, digest};
 use crate::domain::{DatasetRef, Source};
 use crate::nn::{Features, Samples};
 use std::fmt;
@@ -19,9 +19,12 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     pub train: Table,
     pub test: Table,
+    /// Which training rows were planted, where some were.
+    pub planted: Option<Planted>,
 }
 
 /// Rows with their labels and, where known, the people they came from.
+#[derive(Clone, PartialEq)]
 pub struct Table {
     pub features: FeatureData,
     pub labels: Vec<u32>,
@@ -30,6 +33,7 @@ pub struct Table {
 }
 
 /// Row-major features.
+#[derive(Clone, PartialEq)]
 pub enum FeatureData {
     U8(Vec<u8>),
     F32(Vec<f32>),
@@ -95,7 +99,12 @@ impl Dataset {
         digest::dataset(&self.input, self.n_classes(), &[&self.train, &self.test])
     }
 
-    fn samples<'a>(&self, table: &'a Table) -> Samples<'a> {
+    /// Rows that look like this dataset's, for the mathematics.
+    ///
+    /// # Panics
+    ///
+    /// If they do not: another number of features a row, or labels past the last class.
+    pub fn samples<'a>(&self, table: &'a Table) -> Samples<'a> {
         let features = match &table.features {
             FeatureData::U8(values) => Features::U8(values),
             FeatureData::F32(values) => Features::F32(values),
@@ -107,6 +116,19 @@ impl Dataset {
 impl Table {
     pub fn n_rows(&self) -> usize {
         self.labels.len()
+    }
+}
+
+impl FeatureData {
+    /// The given rows, in the given order.
+    pub(super) fn gather(&self, width: usize, rows: &[u32]) -> Self {
+        fn of<T: Copy>(values: &[T], width: usize, rows: &[u32]) -> Vec<T> {
+            rows.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
+        }
+        match self {
+            Self::U8(values) => Self::U8(of(values, width, rows)),
+            Self::F32(values) => Self::F32(of(values, width, rows)),
+        }
     }
 }
 
@@ -164,6 +186,7 @@ pub(super) mod tests {
             class_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
             train,
             test,
+            planted: None,
         };
         dataset.digest = dataset.compute_digest();
         dataset

@@ -1,7 +1,7 @@
 //! From a request ("class 3", "this writer") to the training rows it means.
 
 use super::Dataset;
-use crate::domain::{ForgetSet, Sample};
+use crate::domain::{ForgetSet, MostMemorised, Sample};
 use crate::nn::hash::{Purpose, falls_within, keyed_hash};
 
 /// Why a forget set means nothing here. The text goes to the client.
@@ -17,6 +17,12 @@ pub enum ForgetError {
         "dataset `{0}` does not say which person a row came from; `GET /datasets/{0}` says if that can be mended"
     )]
     NoSubjects(String),
+    #[error("nothing was planted into dataset `{0}`; `GET /datasets` says which have planted rows")]
+    NothingPlanted(String),
+    #[error("must be at most {max}, half of the rows this model was trained on")]
+    TooManyMemorised { max: usize },
+    #[error("which rows are the most memorised is not known before a run has found out")]
+    NotChosen,
     #[error("the forget set is empty: the model was trained on no such row, or has forgotten it")]
     Empty,
     #[error("the forget set holds every training row; revoke the model instead")]
@@ -30,7 +36,9 @@ pub enum ForgetError {
 /// `trained` holds the ids of the rows the model was trained on, sorted and without duplicates. A class
 /// or subject means its rows among those; a row named by id must be one of them. A sample takes each row
 /// on its own, by a keyed hash of (seed, row id): the same seed picks the same rows whatever else was
-/// trained on, and the number of rows is `fraction` of them only on average.
+/// trained on, and the number of rows is `fraction` of them only on average. Planted rows are those of them that
+/// were trained on. The most memorised rows are those recorded in the set, which must be among `trained` too;
+/// before they are, it is [`ForgetError::NotChosen`].
 pub fn resolve_forget_set(
     forget: &ForgetSet,
     dataset: &Dataset,
@@ -41,12 +49,40 @@ pub fn resolve_forget_set(
         ForgetSet::Rows(rows) => named_rows(rows, dataset, trained)?,
         ForgetSet::Subjects(subjects) => rows_of_subjects(subjects, dataset, trained)?,
         ForgetSet::Sample(sample) => sampled_rows(*sample, trained)?,
+        ForgetSet::Planted => planted_rows(dataset, trained)?,
+        ForgetSet::MostMemorised(memorised) => {
+            let chosen = memorised.chosen.as_ref().ok_or(ForgetError::NotChosen)?;
+            named_rows(chosen, dataset, trained)?
+        }
     };
     match rows.len() {
         0 => Err(ForgetError::Empty),
         n if n == trained.len() => Err(ForgetError::Everything),
         _ => Ok(rows),
     }
+}
+
+/// Whether `forget` can mean rows among `trained`: everything [`resolve_forget_set`] would object to, but that the
+/// most memorised rows are not chosen yet.
+pub fn check_forget_set(forget: &ForgetSet, dataset: &Dataset, trained: &[u32]) -> Result<(), ForgetError> {
+    match forget {
+        ForgetSet::MostMemorised(MostMemorised { rows, chosen: None, .. }) => {
+            let max = trained.len() / 2;
+            match *rows {
+                0 => Err(ForgetError::Empty),
+                n if n as usize > max => Err(ForgetError::TooManyMemorised { max }),
+                _ => Ok(()),
+            }
+        }
+        other => resolve_forget_set(other, dataset, trained).map(drop),
+    }
+}
+
+fn planted_rows(dataset: &Dataset, trained: &[u32]) -> Result<Vec<u32>, ForgetError> {
+    let Some(planted) = &dataset.planted else {
+        return Err(ForgetError::NothingPlanted(dataset.name.clone()));
+    };
+    Ok(planted.rows.iter().copied().filter(|row| trained.binary_search(row).is_ok()).collect())
 }
 
 fn rows_of_class(class: u32, dataset: &Dataset, trained: &[u32]) -> Result<Vec<u32>, ForgetError> {
@@ -107,6 +143,7 @@ fn sampled_rows(sample: Sample, trained: &[u32]) -> Result<Vec<u32>, ForgetError
 #[cfg(test)]
 mod tests {
     use super::super::dataset::tests::{tiny, tiny_vectors};
+    use super::super::{Planted, PlantedKind};
     use super::*;
 
     const ALL: [u32; 6] = [0, 1, 2, 3, 4, 5];
@@ -165,6 +202,39 @@ mod tests {
     fn data_without_people_cannot_forget_one() {
         let error = resolve_forget_set(&ForgetSet::Subjects(vec![1]), &tiny_vectors(), &[0, 1]);
         assert_eq!(error, Err(ForgetError::NoSubjects("vectors".to_owned())));
+    }
+
+    #[test]
+    fn planted_rows_mean_those_that_were_trained_on() {
+        let planted = Planted { kind: PlantedKind::Mislabelled, rows: vec![1, 3, 5] };
+        let dataset = Dataset { planted: Some(planted), ..tiny() };
+        let rows = |trained: &[u32]| resolve_forget_set(&ForgetSet::Planted, &dataset, trained);
+        assert_eq!(rows(&ALL), Ok(vec![1, 3, 5]));
+        assert_eq!(rows(&[0, 2, 3]), Ok(vec![3]));
+        assert_eq!(rows(&[0, 2]), Err(ForgetError::Empty));
+        check(&ForgetSet::Planted, &ALL, Err(ForgetError::NothingPlanted("tiny".to_owned())));
+    }
+
+    fn memorised(rows: u32, chosen: Option<Vec<u32>>) -> ForgetSet {
+        ForgetSet::MostMemorised(MostMemorised { rows, seed: 1, chosen })
+    }
+
+    #[test]
+    fn the_most_memorised_rows_are_those_a_run_has_chosen() {
+        check(&memorised(2, None), &ALL, Err(ForgetError::NotChosen));
+        check(&memorised(2, Some(vec![4, 0])), &ALL, Ok(&[0, 4]));
+        let forgotten = ForgetError::NotTrainedOn { row: 4, why: "it was held out or has been forgotten" };
+        check(&memorised(2, Some(vec![4, 0])), &[0, 1, 2], Err(forgotten));
+    }
+
+    #[test]
+    fn at_most_half_of_the_rows_can_be_the_most_memorised() {
+        let check = |rows, trained: &[u32]| check_forget_set(&memorised(rows, None), &tiny(), trained);
+        assert_eq!(check(3, &ALL), Ok(()));
+        assert_eq!(check(4, &ALL), Err(ForgetError::TooManyMemorised { max: 3 }));
+        assert_eq!(check(1, &[2]), Err(ForgetError::TooManyMemorised { max: 0 }));
+        assert_eq!(check(0, &ALL), Err(ForgetError::Empty));
+        assert_eq!(check_forget_set(&ForgetSet::Class(2), &tiny(), &[0, 1]), Err(ForgetError::Empty));
     }
 
     #[test]

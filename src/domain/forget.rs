@@ -15,6 +15,22 @@ pub enum ForgetSet {
     Subjects(Vec<u64>),
     /// A seeded random part of the training rows.
     Sample(Sample),
+    /// Every planted row among the training rows.
+    Planted,
+    /// The rows a network knows only because it was trained on them.
+    MostMemorised(MostMemorised),
+}
+
+/// Which rows these are takes trainings to find out, so the run that does records them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MostMemorised {
+    /// How many.
+    pub rows: u32,
+    /// Decides which rows the networks compared are trained without.
+    pub seed: u64,
+    /// What they turned out to be, sorted; absent until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -8,9 +8,9 @@ mod model;
 mod run;
 
 pub use event::{Event, EventKind};
-pub use forget::{ForgetSet, Sample};
+pub use forget::{ForgetSet, MostMemorised, Sample};
 pub use model::{Alias, ModelName, ModelRef, Selector, Version, VersionRef};
 pub use run::{
-    Best, Bound, DatasetRef, Kind, Only, Progress, Promote, Run, RunError, Source, Status, Train, Unlearn,
-    Verify, Work,
+    Audit, Best, Bound, DatasetRef, Kind, Only, Progress, Promote, Run, RunError, Source, Status, Train,
+    Unlearn, Verify, Work,
 };

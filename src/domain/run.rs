@@ -68,6 +68,7 @@ impl Status {
 pub enum Kind {
     Train,
     Unlearn,
+    Audit,
 }
 
 /// The checked, fully resolved work order of a run, as stored.
@@ -76,6 +77,7 @@ pub enum Kind {
 pub enum Work {
     Train(Train),
     Unlearn(Unlearn),
+    Audit(Audit),
 }
 
 impl Work {
@@ -83,6 +85,7 @@ impl Work {
         match self {
             Self::Train(_) => Kind::Train,
             Self::Unlearn(_) => Kind::Unlearn,
+            Self::Audit(_) => Kind::Audit,
         }
     }
 }
@@ -103,6 +106,16 @@ pub struct Unlearn {
     pub verify: Verify,
     pub promote: Option<Promote>,
     pub revoke_parent: bool,
+}
+
+/// Measure how well a version has forgotten rows. Nothing is published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The version looked at; it is not changed.
+    pub version: VersionRef,
+    /// What it ought not to know; without it, what it was last made to forget.
+    pub forget: Option<ForgetSet>,
+    pub verify: Verify,
 }
 
 /// How thoroughly the effect of unlearning is measured.
@@ -192,7 +205,7 @@ pub struct Run {
     pub id: Uuid,
     pub work: Work,
     pub status: Status,
-    /// The model name that gets the version this run publishes.
+    /// The model name that gets the version this run publishes, or whose version it audits.
     pub model: String,
     pub dataset: DatasetRef,
     pub seed: u64,

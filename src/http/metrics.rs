@@ -150,7 +150,7 @@ fn csv(columns: &BTreeMap<String, Vec<Option<f64>>>, n_rows: usize) -> String {
     text
 }
 
-/// Read what an unlearning run achieved.
+/// Read what an unlearning run achieved, or what an audit found.
 #[utoipa::path(get, path = "/runs/{id}/report", tag = "runs",
     params(("id" = Uuid, Path, description = "The run")),
     responses((status = 200, description = "Before, after, and beside models that never saw the rows",
@@ -167,8 +167,9 @@ pub async fn get_run_report(
 }
 
 fn no_report(run: &Run) -> Problem {
-    let detail = if run.work.kind() != Kind::Unlearn {
-        "only unlearning runs have a report; a training's measures are at its `/metrics`".to_owned()
+    let detail = if run.work.kind() == Kind::Train {
+        "only unlearning runs and audits have a report; a training's measures are at its `/metrics`"
+            .to_owned()
     } else if run.status.is_terminal() {
         format!("run `{}` {} before it had a report", run.id, run.status.name())
     } else {
@@ -228,6 +229,7 @@ fn name_of(run: &Run) -> String {
     let what = match &run.work {
         crate::domain::Work::Train(train) => train.recipe.mode().name().to_owned(),
         crate::domain::Work::Unlearn(unlearn) => unlearn.method.name().to_owned(),
+        crate::domain::Work::Audit(_) => "audit".to_owned(),
     };
     format!("{what} on {}", run.dataset.name)
 }

@@ -3,12 +3,14 @@
 //! `error` holds the one table of problems, `frame` what surrounds every request, `view` the wire types of
 //! answers; requests are checked into domain types before anything runs.
 
+mod audits;
 mod catalogue;
 pub mod dashboard;
 mod datasets;
 mod error;
 mod events;
 mod extract;
+mod forget;
 mod frame;
 mod health;
 mod hyperparameters;
@@ -108,6 +110,7 @@ fn api() -> OpenApiRouter<AppState> {
 
     let forgetting = OpenApiRouter::new()
         .routes(routes!(unlearn::create_unlearn))
+        .routes(routes!(audits::create_audit))
         .layer(RequestBodyLimitLayer::new(UNLEARN_BODY_LIMIT))
         .layer(timeout(WAITING_TIMEOUT));
 

@@ -114,16 +114,17 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("download_model", &[Code::ModelNotFound, Code::VersionRevoked]),
     ("predict", &[Code::ModelNotFound, Code::VersionRevoked]),
     ("predict_model", &[Code::ModelNotFound, Code::VersionRevoked]),
-    (
-        "create_unlearn",
-        &[
-            Code::InvalidHeader,
-            Code::ModelNotFound,
-            Code::VersionRevoked,
-            Code::DatasetNotFound,
-            Code::DatasetUnavailable,
-        ],
-    ),
+    ("create_unlearn", OF_A_VERSIONS_ROWS),
+    ("create_audit", OF_A_VERSIONS_ROWS),
+];
+
+/// Work on a version and rows of its data.
+const OF_A_VERSIONS_ROWS: &[Code] = &[
+    Code::InvalidHeader,
+    Code::ModelNotFound,
+    Code::VersionRevoked,
+    Code::DatasetNotFound,
+    Code::DatasetUnavailable,
 ];
 
 fn problem_schema() -> RefOr<Schema> {

@@ -2,6 +2,7 @@
 
 use super::error::{Code, FieldError, Problem};
 use super::extract::{ApiJson, object, optional_object};
+use super::forget::{self, ForgetRequest};
 use super::hyperparameters::{DEFAULT_SEED, SEED};
 use super::methods::{self, MethodRequest};
 use super::models;
@@ -10,13 +11,13 @@ use super::order::{self, Found};
 use super::state::AppState;
 use super::view::RunView;
 use crate::config::human_bytes;
-use crate::data::resolve_forget_set;
+use crate::data::{Dataset, check_forget_set};
 use crate::domain::{
-    Bound, ForgetSet, ModelName, Only, Progress, Promote, Run, Sample, Status, Unlearn, Verify, Version, Work,
+    Bound, ForgetSet, ModelName, Only, Progress, Promote, Run, Status, Unlearn, Verify, Version, Work,
 };
 use crate::jobs::Lineage;
 use crate::nn::{self, Recipe, Standard};
-use crate::unlearn::{MethodName, N_RETRAINED};
+use crate::unlearn::{MethodName, N_FOLDS, N_RETRAINED};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -26,8 +27,6 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Strictly between 0 and 1; the least still means a row of a billion.
-const FRACTION: Real = Real { min: 1e-9, max: 1.0, max_excluded: true };
 const BOUND: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
 
 /// An unlearning order as requested.
@@ -36,6 +35,7 @@ const BOUND: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
 pub struct UnlearnRequest {
     /// The version that is to forget: `name`, `name@alias`, `name:version` or its id. It is not changed.
     model: String,
+    /// What to forget.
     #[serde(deserialize_with = "object")]
     forget: ForgetRequest,
     /// How; `GET /unlearn/methods` describes them.
@@ -62,34 +62,6 @@ pub struct UnlearnRequest {
     /// Up to 16 names (1 to 64 characters) with values (up to 512).
     #[serde(default)]
     tags: BTreeMap<String, String>,
-}
-
-/// What to forget: exactly one of the members. Only ids, never feature vectors: the stored copy is used.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ForgetRequest {
-    /// Every training row with this label.
-    #[serde(default)]
-    class: Option<u32>,
-    /// Row ids: positions in the training file.
-    #[serde(default)]
-    rows: Option<Vec<u32>>,
-    /// Every training row that came from these people.
-    #[serde(default)]
-    subjects: Option<Vec<u64>>,
-    /// A seeded random part of the training rows.
-    #[serde(default, deserialize_with = "optional_object")]
-    sample: Option<SampleRequest>,
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SampleRequest {
-    /// Part of the training rows.
-    #[schema(value_type = f64, exclusive_minimum = 0.0, exclusive_maximum = 1.0)]
-    fraction: Number,
-    #[schema(value_type = u64, minimum = 0, maximum = 9007199254740991_i64)]
-    seed: Number,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -122,30 +94,6 @@ pub struct BoundRequest {
     lte: Number,
 }
 
-impl ForgetRequest {
-    fn check(self, checker: &mut Checker) -> Option<ForgetSet> {
-        let sample = self.sample.map(|sample| {
-            let fraction = checker.real("/forget/sample/fraction", Some(sample.fraction), FRACTION, 0.5);
-            let seed = checker.whole("/forget/sample/seed", Some(sample.seed), SEED, DEFAULT_SEED);
-            ForgetSet::Sample(Sample { fraction, seed })
-        });
-        let given = [
-            self.class.map(ForgetSet::Class),
-            self.rows.map(ForgetSet::Rows),
-            self.subjects.map(ForgetSet::Subjects),
-            sample,
-        ];
-        let mut given = given.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (Some(forget), None) => Some(forget),
-            _ => {
-                checker.fail("/forget", "must have exactly one of `class`, `rows`, `subjects` and `sample`");
-                None
-            }
-        }
-    }
-}
-
 impl PromoteRequest {
     fn check(self, checker: &mut Checker) -> Promote {
         if let Err(detail) = self.alias.parse::<ModelName>() {
@@ -167,10 +115,10 @@ impl PromoteRequest {
     }
 }
 
-/// The parent of an unlearning, with what is known of its line.
-struct Parent {
-    version: Version,
-    lineage: Lineage,
+/// The parent of an unlearning, or an audited version, with what is known of its line.
+pub(super) struct Parent {
+    pub(super) version: Version,
+    pub(super) lineage: Lineage,
     found: Found,
 }
 
@@ -182,11 +130,25 @@ impl Parent {
         Ok(Self { version, lineage, found })
     }
 
+    /// A version that is a field of the request, `model`, not its address.
+    pub(super) async fn named_in_body(app: &AppState, reference: &str) -> Result<Self, Problem> {
+        Self::find(app, reference).await.map_err(|problem| match problem.code {
+            Code::ModelNotFound | Code::VersionRevoked => {
+                Problem { errors: vec![FieldError::new("/model", problem.detail.clone())], ..problem }
+            }
+            _ => problem,
+        })
+    }
+
+    /// The very dataset it was trained on, if it is here.
+    pub(super) fn dataset(&self) -> Option<&Dataset> {
+        self.found.dataset.as_deref().filter(|found| found.digest == self.version.dataset.digest)
+    }
+
     /// The forget set against the rows this version was trained on. Left to the run itself when the very
     /// dataset is not here.
     fn check_forget(&self, forget: &ForgetSet, batch_size: Option<usize>, checker: &mut Checker) {
-        let dataset = self.found.dataset.as_ref().filter(|found| found.digest == self.version.dataset.digest);
-        let Some(dataset) = dataset else { return };
+        let Some(dataset) = self.dataset() else { return };
         let trained = match self.lineage.rows(dataset) {
             Ok(rows) => rows.trained,
             Err(error) => {
@@ -194,14 +156,8 @@ impl Parent {
                 return;
             }
         };
-        if let Err(error) = resolve_forget_set(forget, dataset, &trained) {
-            let member = match forget {
-                ForgetSet::Class(_) => "class",
-                ForgetSet::Rows(_) => "rows",
-                ForgetSet::Subjects(_) => "subjects",
-                ForgetSet::Sample(_) => "sample",
-            };
-            checker.fail(format!("/forget/{member}"), error.to_string());
+        if let Err(error) = check_forget_set(forget, dataset, &trained) {
+            checker.fail(forget::pointer(forget), error.to_string());
         }
         if batch_size.is_some_and(|size| size > trained.len()) {
             let detail = format!("must be at most {}, the rows this version was trained on", trained.len());
@@ -209,9 +165,28 @@ impl Parent {
         }
     }
 
+    /// Memory of the trainings, maybe side by side, that find the most memorised rows.
+    pub(super) fn check_choice(&self, forget: &ForgetSet, memory_limit: u64, checker: &mut Checker) {
+        let ForgetSet::MostMemorised(_) = forget else { return };
+        let entry = &self.found.entry;
+        let (n_features, n_classes) = (entry.input.n_features(), entry.class_names.len());
+        let recipe = &self.lineage.recipe;
+        let (network, measuring) = nn::network_bytes(recipe.hidden(), n_features, n_classes);
+        let one = network + nn::predicted_bytes(recipe, entry.n_train as usize, n_features, n_classes);
+        let predicted = N_FOLDS as u128 * one + measuring;
+        if predicted > u128::from(memory_limit) {
+            let detail = format!(
+                "finding them trains {N_FOLDS} networks and needs about {} of memory, above this server's limit of {}",
+                human_bytes(predicted),
+                human_bytes(u128::from(memory_limit)),
+            );
+            checker.fail("/forget/most_memorised", detail);
+        }
+    }
+
     /// Memory of the method's own training and of a retraining for comparison, whichever is larger, and of the
     /// networks that are looked at beside it.
-    fn check_memory(
+    pub(super) fn check_memory(
         &self,
         batch_size: Option<usize>,
         verify: Verify,
@@ -267,6 +242,7 @@ impl UnlearnRequest {
         let forget = self.forget.check(&mut checker);
         if let Some(forget) = &forget {
             parent.check_forget(forget, batch_size, &mut checker);
+            parent.check_choice(forget, memory_limit, &mut checker);
         }
         parent.check_memory(batch_size, self.verify, memory_limit, &mut checker);
         let promote = self.promote.map(|promote| promote.check(&mut checker));
@@ -319,12 +295,7 @@ pub async fn create_unlearn(
     ApiJson(request): ApiJson<UnlearnRequest>,
 ) -> Result<Response, Problem> {
     let wait = order::preferred_wait(&headers)?;
-    let parent = Parent::find(&app, &request.model).await.map_err(|problem| match problem.code {
-        Code::ModelNotFound | Code::VersionRevoked => {
-            Problem { errors: vec![FieldError::new("/model", problem.detail.clone())], ..problem }
-        }
-        _ => problem,
-    })?;
+    let parent = Parent::named_in_body(&app, &request.model).await?;
     let memory_limit = app.memory_limit.0;
     // resolving a forget set hashes and sorts every training row: not on an async thread
     let run = tokio::task::spawn_blocking(move || request.check(&parent, memory_limit))

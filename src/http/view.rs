@@ -41,7 +41,7 @@ pub struct RunView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     pub status: Status,
-    /// The model that gets the version this run publishes.
+    /// The model that gets the version this run publishes, or whose version it audits.
     pub model: String,
     pub dataset: DatasetRef,
     /// Every number that decides the result, resolved.
@@ -49,10 +49,10 @@ pub struct RunView {
     /// Of a training run in mode `nn` or `debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<Faults>,
-    /// Of an unlearning run, as all up to `revoke_parent`.
+    /// Of an unlearning run, as all up to `revoke_parent`; an audit has some of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The version that is to forget; it is not changed.
+    /// The version that is to forget, or that is audited; it is not changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<VersionRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +96,19 @@ pub struct ForgetView {
     pub subjects: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sample>,
+    /// Whether every planted row was meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most_memorised: Option<MostMemorisedView>,
+}
+
+/// The most memorised rows.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct MostMemorisedView {
+    /// How many.
+    pub rows: u32,
+    pub seed: u64,
 }
 
 impl ForgetView {
@@ -106,6 +119,11 @@ impl ForgetView {
             ForgetSet::Rows(rows) => Self { rows: Some(rows.len()), ..nothing },
             ForgetSet::Subjects(subjects) => Self { subjects: Some(subjects.len()), ..nothing },
             ForgetSet::Sample(sample) => Self { sample: Some(*sample), ..nothing },
+            ForgetSet::Planted => Self { planted: Some(true), ..nothing },
+            ForgetSet::MostMemorised(wanted) => {
+                let most_memorised = MostMemorisedView { rows: wanted.rows, seed: wanted.seed };
+                Self { most_memorised: Some(most_memorised), ..nothing }
+            }
         }
     }
 }
@@ -141,10 +159,18 @@ impl RunView {
                 let method = &unlearn.method;
                 (None, None, Some(method.name().to_owned()), method.hyperparameters())
             }
+            Work::Audit(_) => (None, None, None, Map::new()),
         };
         let unlearn = match &run.work {
-            Work::Train(_) => None,
+            Work::Train(_) | Work::Audit(_) => None,
             Work::Unlearn(unlearn) => Some(unlearn),
+        };
+        let (parent, forget, verify) = match &run.work {
+            Work::Train(_) => (None, None, None),
+            Work::Unlearn(unlearn) => {
+                (Some(unlearn.parent.clone()), Some(&unlearn.forget), Some(unlearn.verify))
+            }
+            Work::Audit(audit) => (Some(audit.version.clone()), audit.forget.as_ref(), Some(audit.verify)),
         };
         Self {
             id: run.id,
@@ -156,9 +182,9 @@ impl RunView {
             hyperparameters,
             faults,
             method,
-            parent: unlearn.map(|unlearn| unlearn.parent.clone()),
-            forget: unlearn.map(|unlearn| ForgetView::of(&unlearn.forget)),
-            verify: unlearn.map(|unlearn| unlearn.verify),
+            parent,
+            forget: forget.map(ForgetView::of),
+            verify,
             promote: unlearn.and_then(|unlearn| unlearn.promote.clone()),
             revoke_parent: unlearn.map(|unlearn| unlearn.revoke_parent),
             seed: run.seed,
@@ -181,12 +207,12 @@ impl RunView {
 
 fn links(run: &Run) -> RunLinks {
     let this = format!("/runs/{}", run.id);
-    let is_unlearn = run.work.kind() == Kind::Unlearn;
+    let has_report = run.work.kind() != Kind::Train;
     RunLinks {
         events: format!("{this}/events"),
         metrics: format!("{this}/metrics"),
         chart: format!("{this}/chart.svg"),
-        report: is_unlearn.then(|| format!("{this}/report")),
+        report: has_report.then(|| format!("{this}/report")),
         cancel: (!run.status.is_terminal()).then(|| format!("{this}/cancel")),
         version: run.version.as_ref().map(|v| format!("/models/{}/versions/{}", v.model, v.version)),
         this,

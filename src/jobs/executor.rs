@@ -1,17 +1,26 @@
 //! The seam between the engine, which knows how runs live and end, and the work itself.
 
 use super::journal::Journal;
-use super::{train, unlearn};
+use super::{audit, train, unlearn};
 use crate::artifacts::{ArtifactError, Artifacts, Model};
 use crate::data::Catalogue;
 use crate::domain::{Run, RunError, Work};
 use crate::store::{Publish, StoreError};
+use serde_json::Value;
 
 /// Does a run's work on the thread that calls it.
 pub(super) trait Executor: Send + Sync + std::fmt::Debug {
     /// Tells `journal` of everything that happens, and stops at once when it says so. The same run does the
     /// same again after an interruption: the journal leaves out what it has already recorded.
-    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Product, Failure>;
+    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Outcome, Failure>;
+}
+
+/// What a finished run leaves behind.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Version(Product),
+    /// A report, and nothing changed.
+    Report(Value),
 }
 
 /// What a finished run wants published. Its weights are on disk.
@@ -51,7 +60,7 @@ impl From<ArtifactError> for Failure {
     }
 }
 
-/// The real work: training and unlearning.
+/// The real work: training, unlearning and audits.
 #[derive(Debug)]
 pub(super) struct Workshop {
     pub(super) artifacts: Artifacts,
@@ -59,10 +68,11 @@ pub(super) struct Workshop {
 }
 
 impl Executor for Workshop {
-    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Product, Failure> {
+    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Outcome, Failure> {
         match &run.work {
-            Work::Train(order) => train::execute(self, run, order, journal),
-            Work::Unlearn(order) => unlearn::execute(self, run, order, journal),
+            Work::Train(order) => train::execute(self, run, order, journal).map(Outcome::Version),
+            Work::Unlearn(order) => unlearn::execute(self, run, order, journal).map(Outcome::Version),
+            Work::Audit(order) => audit::execute(self, run, order, journal).map(Outcome::Report),
         }
     }
 }

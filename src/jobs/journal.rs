@@ -2,7 +2,7 @@
 
 use super::control::{Ask, Control};
 use super::shared::Shared;
-use crate::domain::{Best, EventKind, Progress, Run};
+use crate::domain::{Best, EventKind, Progress, Run, Work};
 use crate::nn::BatchReport;
 use crate::unlearn::GuardReport;
 use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
@@ -239,6 +239,12 @@ impl<'a> Journal<'a> {
         flow
     }
 
+    /// Records what the order left to the run to find out: a later attempt, and versions that come of it, take
+    /// it from there.
+    pub(super) fn settle(&mut self, work: Work) -> ControlFlow<()> {
+        self.record(RunChange { work: Some(Box::new(work)), ..RunChange::default() }, vec![])
+    }
+
     /// From here on nobody knows how long it takes.
     pub(super) fn expect_nothing(&self) {
         self.control.expect_finish(None);
@@ -259,14 +265,16 @@ impl<'a> Journal<'a> {
     }
 
     fn append(&mut self, event: NewEvent, change: RunChange) -> ControlFlow<()> {
-        if !self.was_logged(&event) {
-            let recorded = self.shared.record(self.run.id, self.fence, change, vec![event]);
-            match self.shared.runtime.block_on(recorded) {
-                Ok(run) => self.run = run,
-                Err(error) => {
-                    self.halt = Some(Halt::Store(error));
-                    return ControlFlow::Break(());
-                }
+        if self.was_logged(&event) { self.halted() } else { self.record(change, vec![event]) }
+    }
+
+    fn record(&mut self, change: RunChange, events: Vec<NewEvent>) -> ControlFlow<()> {
+        let recorded = self.shared.record(self.run.id, self.fence, change, events);
+        match self.shared.runtime.block_on(recorded) {
+            Ok(run) => self.run = run,
+            Err(error) => {
+                self.halt = Some(Halt::Store(error));
+                return ControlFlow::Break(());
             }
         }
         self.halted()

@@ -72,11 +72,26 @@ impl Lineage {
                     });
                     current.parent.ok_or(LineageError::Broken { version: current.id, what: "parent" })?
                 }
+                // it publishes none
+                Work::Audit(_) => {
+                    return Err(LineageError::Broken { version: current.id, what: "training" });
+                }
             };
             // the ancestors' weights may be gone: their work orders are enough
             current = store.version(&ModelRef::Id(parent), true).await?;
         }
         Err(LineageError::Broken { version: version.id, what: "beginning" })
+    }
+
+    /// The line up to the version the last forgetting was asked of.
+    pub fn before_last(&self) -> Self {
+        let n_steps = self.steps.len().saturating_sub(1);
+        Self { steps: self.steps[..n_steps].to_vec(), ..self.clone() }
+    }
+
+    /// The rows the first of the line was trained on. Sorted.
+    pub fn trained_at_first(&self, dataset: &Dataset) -> Vec<u32> {
+        Split::new(&self.recipe, dataset.train.n_rows(), &[]).train
     }
 
     /// Resolves every step against the dataset again, in order, each against what was left then.

@@ -3,8 +3,10 @@
 //! Knows nothing of HTTP. Work happens on threads of its own (`lethe-train-N`), never on the async ones; each
 //! claims the oldest queued run, has it executed and writes what happens through the store.
 
+mod audit;
 mod control;
 mod executor;
+mod forget;
 mod hub;
 mod journal;
 mod lineage;

@@ -191,12 +191,16 @@ pub(super) fn rows_digest(rows: &[u32]) -> String {
 }
 
 /// What was asked for, with the number of rows it meant. Rows and people are counted, not listed.
-fn forget(set: &ForgetSet, n_rows: usize, digest: &str) -> Value {
+pub(super) fn forget(set: &ForgetSet, n_rows: usize, digest: &str) -> Value {
     let mut told = match set {
         ForgetSet::Class(class) => json!({ "class": class }),
         ForgetSet::Rows(_) => json!({}),
         ForgetSet::Subjects(subjects) => json!({ "subjects": subjects.len() }),
         ForgetSet::Sample(sample) => json!({ "sample": sample }),
+        ForgetSet::Planted => json!({ "planted": true }),
+        ForgetSet::MostMemorised(wanted) => {
+            json!({ "most_memorised": { "rows": wanted.rows, "seed": wanted.seed } })
+        }
     };
     told["rows"] = json!(n_rows);
     told["digest"] = json!(digest);

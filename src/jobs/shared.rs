@@ -8,6 +8,7 @@ use crate::artifacts::Artifacts;
 use crate::domain::{Run, Status};
 use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError};
 use chrono::Utc;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,6 +140,15 @@ impl Shared {
         self.working().remove(&id);
         self.hub.tell(done.events.clone());
         Ok(done)
+    }
+
+    /// Ends a run with a report alone.
+    pub(super) async fn conclude(&self, id: Uuid, fence: Fence, report: Value) -> Result<Run, StoreError> {
+        let _order = self.order.lock().await;
+        let (run, events) = self.store.conclude(id, fence, report).await?;
+        self.working().remove(&id);
+        self.hub.tell(events);
+        Ok(run)
     }
 
     /// A worker lets go of a run it does not end: if nobody else has it, the next cancel or start ends it.

@@ -1,13 +1,14 @@
 //! A run of kind `unlearn`: a version, rows to forget, a method; a child version and a report.
 
 use super::executor::{Failure, Product, Workshop};
+use super::forget::{invalid, lookalikes, settle};
 use super::journal::{Epoch, Journal};
 use super::lineage::{Lineage, LineageError};
 use super::report::{self, Judged, Seconds, Told};
 use super::train;
 use crate::artifacts::Model;
 use crate::data::{Dataset, resolve_forget_set};
-use crate::domain::{ModelName, ModelRef, Run, Unlearn, Verify, Version};
+use crate::domain::{ModelName, ModelRef, Run, Unlearn, Verify, Version, Work};
 use crate::nn::{BatchReport, kernel_family};
 use crate::store::StoreError;
 use crate::unlearn::{self, GuardReport, Task, UnlearnEpoch, UnlearnError};
@@ -27,8 +28,10 @@ pub(super) fn execute(
     let weights = workshop.artifacts.get(parent.id, &parent.digest)?;
     let dataset = train::open(workshop, &run.dataset, journal)?;
     let rows = lineage.rows(&dataset)?;
-    let forget = resolve_forget_set(&order.forget, &dataset, &rows.trained)
-        .map_err(|error| Failure::failed("forget_set_invalid", &error))?;
+    let as_work = |forget| Work::Unlearn(Unlearn { forget, ..order.clone() });
+    let settled = settle(&order.forget, &dataset, &lineage, &rows, journal, as_work)?;
+    let forget = resolve_forget_set(&settled, &dataset, &rows.trained).map_err(|error| invalid(&error))?;
+    let lookalikes = lookalikes(&dataset, &lineage.recipe, &forget);
     let excluded = rows.excluded_beside(&forget);
     let task = Task {
         parent: &weights.mlp,
@@ -37,12 +40,13 @@ pub(super) fn execute(
         test: dataset.test(),
         excluded: &excluded,
         forget: &forget,
+        lookalikes: lookalikes.as_ref().map(|made| dataset.samples(made)),
         class: whole_class(&dataset, &rows.trained, &forget),
         seed: run.seed,
     };
 
     let threads = journal.threads();
-    let mut watch = Watch { journal, verifying: false, retrain: Stopwatch::default(), threads };
+    let mut watch = Watch { verifying: false, ..Watch::aside(journal) };
     let started = Instant::now();
     let outcome = unlearn::unlearn(&order.method, &task, &mut watch)?;
     let unlearn_s = started.elapsed().as_secs_f64();
@@ -112,14 +116,14 @@ fn alias(name: &str) -> Result<ModelName, Failure> {
 }
 
 /// The class, if `forget` is all that was trained on of one.
-fn whole_class(dataset: &Dataset, trained: &[u32], forget: &[u32]) -> Option<u32> {
+pub(super) fn whole_class(dataset: &Dataset, trained: &[u32], forget: &[u32]) -> Option<u32> {
     let label = |row: &u32| dataset.train.labels[*row as usize];
     let class = label(forget.first()?);
     let n_trained = trained.iter().filter(|row| label(row) == class).count();
     (n_trained == forget.len() && forget.iter().all(|row| label(row) == class)).then_some(class)
 }
 
-fn go(flow: ControlFlow<()>) -> Result<(), Failure> {
+pub(super) fn go(flow: ControlFlow<()>) -> Result<(), Failure> {
     if flow.is_break() { Err(Failure::Stopped) } else { Ok(()) }
 }
 
@@ -144,13 +148,21 @@ impl From<LineageError> for Failure {
 }
 
 /// Passes an unlearning and its verification on to the journal.
-struct Watch<'a, 'b> {
-    journal: &'a mut Journal<'b>,
+pub(super) struct Watch<'a, 'b> {
+    pub(super) journal: &'a mut Journal<'b>,
     /// The mini-batches are those of a retraining then, which is nobody's progress.
     verifying: bool,
-    retrain: Stopwatch,
+    pub(super) retrain: Stopwatch,
     /// The run's share when it began.
-    threads: NonZeroUsize,
+    pub(super) threads: NonZeroUsize,
+}
+
+impl<'a, 'b> Watch<'a, 'b> {
+    /// For work beside the method's own: its mini-batches are nobody's progress.
+    pub(super) fn aside(journal: &'a mut Journal<'b>) -> Self {
+        let threads = journal.threads();
+        Self { journal, verifying: true, retrain: Stopwatch::default(), threads }
+    }
 }
 
 impl unlearn::Observer for Watch<'_, '_> {
@@ -202,18 +214,18 @@ fn finite(value: f64) -> Option<f64> {
 
 /// Time spent retraining.
 #[derive(Debug, Default)]
-struct Stopwatch {
+pub(super) struct Stopwatch {
     since: Option<Instant>,
-    total: Duration,
+    pub(super) total: Duration,
 }
 
 impl Stopwatch {
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.total += self.since.take().map(|since| since.elapsed()).unwrap_or_default();
     }
 
     /// Of one of the retrained models, which are trained side by side on so many threads, one each.
-    fn of_one_s(&self, threads: NonZeroUsize) -> Option<f64> {
+    pub(super) fn of_one_s(&self, threads: NonZeroUsize) -> Option<f64> {
         let rounds = unlearn::N_RETRAINED.div_ceil(threads.get());
         (!self.total.is_zero()).then(|| self.total.as_secs_f64() / rounds as f64)
     }

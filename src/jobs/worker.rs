@@ -1,7 +1,7 @@
 //! A worker thread: claims runs, has them executed, and writes how they end.
 
 use super::control::{Ask, Control};
-use super::executor::{Failure, Product};
+use super::executor::{Failure, Outcome, Product};
 use super::journal::{Halt, Journal};
 use super::shared::{STOPPING, Shared};
 use crate::domain::{Run, RunError, Status};
@@ -53,6 +53,7 @@ fn work(shared: &Arc<Shared>) {
 #[derive(Debug)]
 enum Ending {
     Published(Box<Product>),
+    Reported(serde_json::Value),
     Left(RunChange),
     /// It is someone else's now.
     Lost,
@@ -80,9 +81,10 @@ fn carry_out(shared: &Shared, run: &Run, control: &Control) {
 }
 
 /// The ending that follows from what the work gave back.
-fn judge(done: Result<Result<Product, Failure>, Box<dyn Any + Send>>, halt: Option<Halt>) -> Ending {
+fn judge(done: Result<Result<Outcome, Failure>, Box<dyn Any + Send>>, halt: Option<Halt>) -> Ending {
     match (done, halt) {
-        (Ok(Ok(product)), _) => Ending::Published(Box::new(product)),
+        (Ok(Ok(Outcome::Version(product))), _) => Ending::Published(Box::new(product)),
+        (Ok(Ok(Outcome::Report(report))), _) => Ending::Reported(report),
         (Ok(Err(Failure::Stopped)), Some(halt)) => match halt {
             Halt::Asked(Ask::Cancel) => Ending::Left(RunChange::to(Status::Canceled)),
             Halt::Asked(Ask::Yield) => {
@@ -140,13 +142,16 @@ fn write(shared: &Shared, run: &Run, fence: Fence, mut ending: Ending) {
     for _ in 0..N_TRIES {
         let weights = match &ending {
             Ending::Published(product) => Some(product.version),
-            Ending::Left(_) | Ending::Lost => None,
+            Ending::Reported(_) | Ending::Left(_) | Ending::Lost => None,
         };
         let result = match &ending {
             Ending::Published(product) => shared
                 .runtime
                 .block_on(shared.publish(run.id, fence, (**product).clone()))
                 .map(|done| done.run.status),
+            Ending::Reported(report) => {
+                shared.runtime.block_on(shared.conclude(run.id, fence, report.clone())).map(|run| run.status)
+            }
             Ending::Left(change) => {
                 shared.runtime.block_on(shared.leave(run.id, fence, change.clone())).map(|run| run.status)
             }

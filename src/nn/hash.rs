@@ -20,6 +20,12 @@ pub enum Purpose {
     WrongLabel,
     /// Which rows a method draws from the retained ones.
     RetainSample,
+    /// Rows planted into a dataset. Its number is fixed: published digests hang on it.
+    Planted = 64,
+    /// Rows made like planted ones, for comparison; never trained on.
+    Lookalike = 65,
+    /// Which part of the rows a row falls into when models are trained without each part in turn.
+    Fold = 66,
 }
 
 /// A 64-bit hash of `(seed, purpose, epoch, row)`, uniform in each argument.

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::row::{big, json, now};
-use crate::domain::{Best, Event, EventKind, Progress, Run, RunError, Status};
+use crate::domain::{Best, Event, EventKind, Progress, Run, RunError, Status, Work};
 use serde_json::{Map, Value, json};
 use sqlx::SqliteConnection;
 
@@ -10,6 +10,8 @@ const UPDATE_RUN: &str = "update run
     set status = $2, epoch = $3, epochs = $4, best = $5, error = $6, last_seq = $7, attempt = $8,
         started_ms = $9, finished_ms = $10, version_id = $11
     where run_id = $1";
+
+const UPDATE_WORK: &str = "update run set work = $2 where run_id = $1";
 
 const INSERT_EVENT: &str = "insert into event (run_id, seq, kind, data, at_ms) values ($1, $2, $3, $4, $5)";
 
@@ -31,6 +33,8 @@ pub struct RunChange {
     pub progress: Option<Progress>,
     pub best: Option<Best>,
     pub error: Option<RunError>,
+    /// The order as it has turned out: what it left to the run to find out is found. Of the same kind.
+    pub work: Option<Box<Work>>,
 }
 
 impl RunChange {
@@ -87,6 +91,15 @@ pub(super) async fn apply(
             run.finished_at = Some(at);
             events.push(done_event(run));
         }
+    }
+    if let Some(work) = change.work {
+        debug_assert!(work.kind() == run.work.kind(), "a run never changes its kind");
+        sqlx::query(UPDATE_WORK)
+            .bind(run.id.to_string())
+            .bind(json(&*work))
+            .execute(&mut *connection)
+            .await?;
+        run.work = *work;
     }
     let events = number(run, events, at);
     for event in &events {

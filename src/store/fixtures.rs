@@ -2,8 +2,8 @@
 
 use super::{Fence, Publish, RunChange, Store};
 use crate::domain::{
-    DatasetRef, EventKind, ForgetSet, Progress, Run, RunError, Source, Status, Train, Unlearn, Verify,
-    VersionRef, Work,
+    Audit, DatasetRef, EventKind, ForgetSet, Kind, Progress, Run, RunError, Source, Status, Train, Unlearn,
+    Verify, VersionRef, Work,
 };
 use crate::nn::{Recipe, Standard};
 use crate::unlearn::{GradientAscent, Method, Variant};
@@ -40,6 +40,11 @@ pub(crate) fn unlearn_run(parent: VersionRef) -> Run {
         revoke_parent: false,
     };
     run_of(Work::Unlearn(order), &model)
+}
+
+pub(crate) fn audit_run(version: VersionRef) -> Run {
+    let model = version.model.clone();
+    run_of(Work::Audit(Audit { version, forget: None, verify: Verify::Quick }), &model)
 }
 
 fn run_of(work: Work, model: &str) -> Run {
@@ -118,7 +123,8 @@ pub(crate) async fn assert_consistent(store: &Store, id: Uuid) {
     assert_eq!(events.last().unwrap().kind == EventKind::Done, run.status.is_terminal());
     assert_eq!(run.finished_at.is_some(), run.status.is_terminal());
     assert_eq!(run.started_at.is_some(), run.attempt > 0);
-    assert_eq!(run.version.is_some(), run.status == Status::Succeeded);
+    let publishes = run.work.kind() != Kind::Audit;
+    assert_eq!(run.version.is_some(), publishes && run.status == Status::Succeeded);
     assert_eq!(run.error.is_some(), run.status == Status::Failed);
 }
 

@@ -1,10 +1,12 @@
 //! How a run ends well: its version, report, alias and revocation appear together with its ending, or none does.
+//! A run that only reports has no version.
 
 use super::change::apply;
 use super::row::{big, json, now};
 use super::{Fence, NewEvent, RunChange, Store, StoreError, alias, run, version};
 use crate::domain::{Event, EventKind, ModelName, Run, Status, Version};
 use serde_json::{Value, json};
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 const NEXT_NUMBER: &str = "select coalesce(max(number), 0) + 1 from version where model = $1";
@@ -93,11 +95,7 @@ impl Store {
         }
         if let Some(mut report) = publish.report {
             report["child"] = json!(version.to_ref());
-            sqlx::query(SET_REPORT)
-                .bind(run.id.to_string())
-                .bind(report.to_string())
-                .execute(&mut *tx)
-                .await?;
+            set_report(&mut tx, run.id, &report).await?;
         }
         run.version = Some(version.to_ref());
         let told = NewEvent {
@@ -113,4 +111,30 @@ impl Store {
         tx.commit().await?;
         Ok(Publication { run, version, events })
     }
+
+    /// In one transaction: the report of a run that publishes nothing, and its success with the events `status`
+    /// and `done`.
+    ///
+    /// # Errors
+    ///
+    /// `LostClaim` or `WrongState` if the run is not the caller's to end. Nothing is written then.
+    pub async fn conclude(
+        &self,
+        id: Uuid,
+        fence: Fence,
+        report: Value,
+    ) -> Result<(Run, Vec<Event>), StoreError> {
+        let mut tx = self.begin().await?;
+        let mut run = run::load(&mut tx, id).await?;
+        fence.check(&run)?;
+        set_report(&mut tx, id, &report).await?;
+        let events = apply(&mut tx, &mut run, RunChange::to(Status::Succeeded), vec![]).await?;
+        tx.commit().await?;
+        Ok((run, events))
+    }
+}
+
+async fn set_report(connection: &mut SqliteConnection, run: Uuid, report: &Value) -> Result<(), StoreError> {
+    sqlx::query(SET_REPORT).bind(run.to_string()).bind(report.to_string()).execute(connection).await?;
+    Ok(())
 }

@@ -231,5 +231,6 @@ const fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Train => "train",
         Kind::Unlearn => "unlearn",
+        Kind::Audit => "audit",
     }
 }

@@ -10,6 +10,7 @@ mod fine_tune;
 mod gradient_ascent;
 mod guard;
 mod l1_sparse;
+mod memorised;
 mod method;
 mod msg;
 mod neggrad_plus;
@@ -30,6 +31,8 @@ mod verify;
 
 pub use gradient_ascent::Variant;
 pub use method::*;
+pub use memorised::{N_FOLDS, memorisation, most_memorised};
+
 pub use report::{Measure, Report, Verdict};
 pub use verify::{N_RETRAINED, verify};
 
@@ -49,6 +52,8 @@ pub struct Task<'a> {
     pub excluded: &'a [u32],
     /// Rows of `train` to forget now, all among the rows the parent was trained on. Sorted.
     pub forget: &'a [u32],
+    /// Rows made like the forget set that no network was ever trained on, where such can be made.
+    pub lookalikes: Option<Samples<'a>>,
     /// The class when the forget set is exactly a whole class: measures then leave it out of
     /// `test_accuracy`.
     pub class: Option<u32>,
@@ -94,7 +99,8 @@ pub trait Observer {
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
     /// After every pass of the method (not of verification).
     fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
-    /// What begins now, as a machine-readable word and a sentence: `unlearn`, `measure`, `retrain`, `probe`.
+    /// What begins now, as a machine-readable word and a sentence: `select`, `unlearn`, `measure`, `retrain`,
+    /// `probe`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
 
     /// Whenever the guard has looked at a method at work.

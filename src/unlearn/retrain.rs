@@ -57,9 +57,17 @@ pub(super) fn train_all_without(
     let excluded = excluded(task);
     let problem = Problem { train: task.train, excluded: &excluded, test: task.test };
     let orders: Vec<_> = seeds.iter().map(|&seed| (with_seed(task.recipe, seed), problem)).collect();
+    train_side_by_side(&orders, observer)
+}
+
+/// Trains every recipe on its problem, as many at a time as the observer has threads.
+pub(super) fn train_side_by_side(
+    orders: &[(Recipe, Problem<'_>)],
+    observer: &mut dyn Observer,
+) -> Result<Vec<Mlp>, UnlearnError> {
     let threads = observer.threads();
     let mut answer = ControlFlow::Continue(());
-    let trained = nn::train_all(&orders, threads, &mut |report| {
+    let trained = nn::train_all(orders, threads, &mut |report| {
         answer = observer.on_batch(report);
         answer
     });

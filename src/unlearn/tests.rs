@@ -79,6 +79,7 @@ impl World {
             test: self.samples(),
             excluded: &[],
             forget: &self.forget,
+            lookalikes: None,
             class: self.class,
             seed: 77,
         }

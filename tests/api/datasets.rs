@@ -8,7 +8,9 @@ async fn datasets_are_listed_with_what_is_here_and_what_is_not() {
     let app = TestApp::start().await;
     let list = app.get("/datasets").await.json();
     let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|entry| entry["name"].clone()).collect();
-    assert_eq!(names, ["digits", "mnist"]);
+    let derived = ["digits-mislabelled", "digits-canaries", "mnist-mislabelled", "mnist-canaries"];
+    assert_eq!(names[..2], ["digits", "mnist"]);
+    assert_eq!(names[2..], derived);
     assert_eq!(list["data"][0]["source"], "embedded");
     assert_eq!(list["data"][1]["source"], json!(null));
     assert_eq!(list["data"][1]["n_train"], 60_000);
@@ -27,6 +29,20 @@ async fn a_dataset_counts_its_rows_by_class() {
     assert!(mnist["train_rows_by_class"].is_null());
     app.get("/datasets/imagenet").await.problem(404, "dataset_not_found");
     app.get("/datasets/..%2f..%2fetc").await.problem(404, "dataset_not_found");
+}
+
+#[tokio::test]
+async fn planted_rows_are_counted_and_their_kind_is_told() {
+    let app = TestApp::start().await;
+    let noisy = app.get("/datasets/digits-mislabelled").await.json();
+    assert_eq!((&noisy["planted"], &noisy["n_planted"]), (&json!("mislabelled"), &json!(400)));
+    assert!(noisy["description"].as_str().unwrap().contains("wrong label"), "{noisy}");
+    let canaries = app.get("/datasets/mnist-canaries").await.json();
+    assert_eq!((&canaries["planted"], &canaries["n_planted"]), (&json!("canaries"), &json!(200)));
+    assert_eq!(canaries["source"], json!(null), "its base has to be downloaded first");
+    let plain = app.get("/datasets/digits").await.json();
+    assert_eq!((&plain["planted"], &plain["n_planted"]), (&json!(null), &json!(null)));
+    assert_ne!(noisy["train_rows_by_class"], plain["train_rows_by_class"]);
 }
 
 #[tokio::test]

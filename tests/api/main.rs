@@ -5,6 +5,7 @@
 
 mod support;
 
+mod audits;
 mod datasets;
 mod errors;
 mod events;

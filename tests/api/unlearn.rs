@@ -45,6 +45,15 @@ async fn bad_orders_are_pointed_at_and_nothing_starts() {
         (json!({ "forget": { "sample": { "fraction": 1, "seed": 1 } } }), "/forget/sample/fraction"),
         (json!({ "forget": { "sample": { "fraction": 0.1 } } }), "/forget/sample/seed"),
         (json!({ "forget": { "features": [[0]] } }), "/forget/features"),
+        (json!({ "forget": { "planted": true } }), "/forget/planted"),
+        (json!({ "forget": { "planted": false } }), "/forget"),
+        (json!({ "forget": { "planted": true, "class": 3 } }), "/forget"),
+        (json!({ "forget": { "most_memorised": { "rows": 0, "seed": 1 } } }), "/forget/most_memorised/rows"),
+        (
+            json!({ "forget": { "most_memorised": { "rows": 19_500, "seed": 1 } } }),
+            "/forget/most_memorised/rows",
+        ),
+        (json!({ "forget": { "most_memorised": { "rows": 5 } } }), "/forget/most_memorised/seed"),
         (json!({ "method": "hypnosis" }), "/method"),
         (json!({ "method": "retrain", "hyperparameters": { "epochs": 1 } }), "/hyperparameters/epochs"),
         (json!({ "hyperparameters": { "epochs": 0 } }), "/hyperparameters/epochs"),
@@ -162,6 +171,51 @@ async fn every_way_to_name_a_forget_set_and_every_method_is_accepted() {
     }
     let versions = app.get("/models/digits").await.json()["versions"].as_array().unwrap().len();
     assert_eq!(versions, 4);
+}
+
+#[tokio::test]
+async fn planted_rows_are_forgotten_once_and_the_dataset_says_how_many_there_were() {
+    let app = TestApp::start().await;
+    let mut training = crate::support::small_training("noisy", 1);
+    training["dataset"] = json!("digits-canaries");
+    assert_eq!(app.finish("/runs", &training).await["status"], "succeeded");
+    let order = json!({ "model": "noisy", "forget": { "planted": true }, "method": "reset_last" });
+    let run = app.finish("/unlearn", &order).await;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    assert_eq!(run["forget"], json!({ "planted": true }));
+    let report = app.get(run["links"]["report"].as_str().unwrap()).await.json();
+    assert_eq!((&report["forget"]["planted"], &report["forget"]["rows"]), (&json!(true), &json!(200)));
+    app.post("/unlearn", &order).await.pointers(&["/forget/planted"]);
+}
+
+#[tokio::test]
+async fn the_most_memorised_rows_are_chosen_by_the_run_and_remembered() {
+    let app = TestApp::start().await;
+    app.train("digits", 1).await;
+    let forget = json!({ "most_memorised": { "rows": 40, "seed": 2 } });
+    let order = json!({ "model": "digits", "forget": forget, "method": "reset_last" });
+    let run = app.finish("/unlearn", &order).await;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    assert_eq!(run["forget"], forget);
+    let events = app.log(run["id"].as_str().unwrap()).await;
+    assert!(events.iter().any(|event| event["data"]["phase"] == "select"), "{events:?}");
+    let report = app.get(run["links"]["report"].as_str().unwrap()).await.json();
+    assert_eq!(report["forget"]["rows"], 40);
+    // the child's line resolves without another choice
+    let next = json!({ "model": "digits", "forget": { "class": 3 }, "method": "reset_last" });
+    assert_eq!(app.finish("/unlearn", &next).await["status"], "succeeded");
+}
+
+/// The networks that find the rows are trained side by side.
+#[tokio::test]
+async fn a_choice_that_does_not_fit_into_memory_is_refused() {
+    let app = TestApp::with_memory_limit("14MiB").await;
+    let mut training = crate::support::small_training("digits", 1);
+    training["hyperparameters"]["hidden"] = json!([512]);
+    assert_eq!(app.finish("/runs", &training).await["status"], "succeeded");
+    let order = json!({ "model": "digits", "forget": { "most_memorised": { "rows": 5, "seed": 1 } },
+                        "method": "retrain" });
+    app.post("/unlearn", &order).await.pointers(&["/forget/most_memorised"]);
 }
 
 #[tokio::test]

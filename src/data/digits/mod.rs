@@ -29,7 +29,7 @@ const N_TEST: u32 = 5_000;
 const TRAIN_WRITERS: std::ops::Range<u32> = 0..400;
 const TEST_WRITERS: std::ops::Range<u32> = 400..480;
 /// What the tables hash to, on every machine.
-const DIGEST: &str = "sha256:20b3ee9e7814b2ceb27b1451abbae9d162b690dc25e5d0bafa0e583ce2327548";
+pub(super) const DIGEST: &str = "sha256:20b3ee9e7814b2ceb27b1451abbae9d162b690dc25e5d0bafa0e583ce2327548";
 
 /// Drawn once in the life of the process, when first asked for.
 pub(super) fn dataset() -> Arc<Dataset> {
@@ -47,6 +47,8 @@ pub(super) fn describe() -> Entry {
         n_train: N_TRAIN,
         n_test: N_TEST,
         n_subjects: Some(TRAIN_WRITERS.end - TRAIN_WRITERS.start),
+        planted: None,
+        n_planted: None,
         digest: DIGEST.to_owned(),
         source: Some(Source::Embedded),
         note: None,
@@ -68,6 +70,7 @@ fn generate() -> Dataset {
         class_names: class_names(),
         train: table(Purpose::Train, N_TRAIN, TRAIN_WRITERS),
         test: table(Purpose::Test, N_TEST, TEST_WRITERS),
+        planted: None,
     };
     dataset.digest = dataset.compute_digest();
     dataset

@@ -136,6 +136,7 @@ impl Mnist {
             class_names: class_names(),
             train,
             test,
+            planted: None,
         })
     }
 
@@ -163,6 +164,8 @@ impl Mnist {
             n_train: N_TRAIN,
             n_test: N_TEST,
             n_subjects: (shown == Writers::Known).then_some(N_TRAIN_WRITERS),
+            planted: None,
+            n_planted: None,
             digest: shown.digest().to_owned(),
             source: writers.map(|writers| self.source(writers)),
             note,

@@ -209,7 +209,7 @@ class Shown {
   constructor(run) {
     this.run = run;
     this.seq = 0;
-    this.name = run.mode ?? `forgetting (${run.method ?? run.kind})`;
+    this.name = run.mode ?? (run.kind === "audit" ? "audit" : `forgetting (${run.method ?? run.kind})`);
     this.tone = ["nn", "debug"].includes(run.mode) ? run.mode : "other";
     // which member of an epoch event feeds which curve
     this.curves = run.kind === "unlearn"

@@ -25,6 +25,7 @@ fn ten_rows() -> Dataset {
         class_names: vec!["a".into(), "b".into(), "c".into()],
         train: table(),
         test: table(),
+        planted: None,
     }
 }
 

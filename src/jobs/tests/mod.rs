@@ -1,6 +1,8 @@
 //! The engine, driven step by step by a trainer that does only what the test says.
 
+mod audit;
 mod endings;
+mod forget;
 mod lineage;
 mod listening;
 mod real;

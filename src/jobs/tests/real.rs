@@ -25,7 +25,7 @@ pub(super) fn tiny_model() -> Model {
     }
 }
 
-async fn engine(dir: &Path) -> Engine {
+pub(super) async fn engine(dir: &Path) -> Engine {
     let store = Store::open(&dir.join("lethe.db")).await.unwrap();
     let artifacts = Artifacts::new(dir.join("weights")).unwrap();
     let catalogue = Catalogue::new(None, dir.join("cache"));
@@ -45,7 +45,7 @@ async fn digits_run(engine: &Engine, epochs: u32) -> Run {
     }
 }
 
-async fn end_of(engine: &Engine, run: Uuid) -> Run {
+pub(super) async fn end_of(engine: &Engine, run: Uuid) -> Run {
     let mut heard = engine.subscribe(run);
     while !engine.store.run(run).await.unwrap().status.is_terminal() {
         // an ephemeral notice or a lagging receiver is as good a reason to look again as an event
@@ -55,20 +55,25 @@ async fn end_of(engine: &Engine, run: Uuid) -> Run {
 }
 
 /// A published network of the embedded digits.
-async fn digits(engine: &Engine) -> VersionRef {
+pub(super) async fn digits(engine: &Engine) -> VersionRef {
     let run = digits_run(engine, 2).await;
     engine.submit(run.clone()).await.unwrap();
     end_of(engine, run.id).await.version.unwrap()
 }
 
-async fn unlearn(engine: &Engine, order: Unlearn) -> Run {
+/// A run not yet submitted.
+pub(super) async fn unlearn_run_on(engine: &Engine, order: Unlearn) -> Run {
     let version = engine.store.version(&ModelRef::Id(order.parent.id), true).await.unwrap();
-    let run = Run {
+    Run {
         id: Uuid::now_v7(),
         dataset: version.dataset,
         work: Work::Unlearn(order.clone()),
         ..unlearn_run(order.parent)
-    };
+    }
+}
+
+pub(super) async fn unlearn(engine: &Engine, order: Unlearn) -> Run {
+    let run = unlearn_run_on(engine, order).await;
     engine.submit(run.clone()).await.unwrap();
     end_of(engine, run.id).await
 }
@@ -286,12 +291,7 @@ async fn an_unlearning_is_canceled_while_it_verifies() {
     let engine = engine(dir.path()).await;
     let parent = digits(&engine).await;
     let order = Unlearn { verify: Verify::Standard, ..forgetting_class_3(&parent, Method::Retrain(Retrain {})) };
-    let run = Run {
-        id: Uuid::now_v7(),
-        dataset: engine.store.version(&ModelRef::Id(parent.id), false).await.unwrap().dataset,
-        work: Work::Unlearn(order),
-        ..unlearn_run(parent.clone())
-    };
+    let run = unlearn_run_on(&engine, order).await;
     let mut heard = engine.subscribe(run.id);
     engine.submit(run.clone()).await.unwrap();
     loop {

@@ -1,6 +1,6 @@
 //! A trainer on strings: it tells the test which run it was given, then does one step at a time.
 
-use super::super::executor::{Executor, Failure, Product};
+use super::super::executor::{Executor, Failure, Outcome, Product};
 use super::super::journal::{Epoch, Journal};
 use super::super::{Engine, Limits, Notice};
 use crate::artifacts::Artifacts;
@@ -26,6 +26,7 @@ pub(super) enum Step {
     Panic,
     Fail,
     Publish(Product),
+    Report(Value),
 }
 
 /// A run at work, as the test holds it.
@@ -60,7 +61,7 @@ impl Desk {
 struct Script(Mutex<UnboundedSender<Desk>>);
 
 impl Executor for Script {
-    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Product, Failure> {
+    fn execute(&self, run: &Run, journal: &mut Journal<'_>) -> Result<Outcome, Failure> {
         let (steps, orders) = mpsc::channel();
         let (answer, answers) = unbounded_channel();
         let thread = std::thread::current().name().unwrap().to_owned();
@@ -88,7 +89,8 @@ impl Executor for Script {
                 Step::Phase(phase) => journal.phase(phase, "…"),
                 Step::Panic => panic!("the trainer fell over"),
                 Step::Fail => return Err(Failure::failed("no_rows", &"nothing left")),
-                Step::Publish(product) => return Ok(product),
+                Step::Publish(product) => return Ok(Outcome::Version(product)),
+                Step::Report(report) => return Ok(Outcome::Report(report)),
             };
             answer.send(flow).unwrap();
             if flow.is_break() {
