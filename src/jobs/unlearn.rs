@@ -10,7 +10,7 @@ use crate::data::{Dataset, resolve_forget_set};
 use crate::domain::{ModelName, ModelRef, Run, Unlearn, Verify, Version};
 use crate::nn::{BatchReport, kernel_family};
 use crate::store::StoreError;
-use crate::unlearn::{self, Task, UnlearnEpoch, UnlearnError};
+use crate::unlearn::{self, Level, N_BANK, Task, UnlearnEpoch, UnlearnError};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -38,6 +38,7 @@ pub(super) fn execute(
         excluded: &excluded,
         forget: &forget,
         class: whole_class(&dataset, &rows.trained, &forget),
+        lookalikes: None,
         seed: run.seed,
     };
 
@@ -50,8 +51,7 @@ pub(super) fn execute(
     watch.verifying = true;
     watch.journal.expect_nothing();
     let started = Instant::now();
-    let retrained = matches!(order.verify, Verify::Standard);
-    let measured = unlearn::verify(&task, &order.method, &outcome, retrained, &mut watch)?;
+    let measured = unlearn::verify(&task, &order.method, &outcome, level(order.verify), &mut watch)?;
     watch.retrain.stop();
     let verify_s = (started.elapsed().saturating_sub(watch.retrain.total)).as_secs_f64();
     let seconds = Seconds { unlearn: unlearn_s, verify: verify_s, retrain: watch.retrain.of_one_s(threads) };
@@ -105,6 +105,14 @@ fn family(order: &Unlearn, journal: &Journal<'_>) -> Result<(Version, Lineage), 
     })?;
     let lineage = journal.wait(Lineage::of(store, &parent))?;
     Ok((parent, lineage))
+}
+
+const fn level(verify: Verify) -> Level {
+    match verify {
+        Verify::Quick => Level::Quick,
+        Verify::Standard => Level::Standard,
+        Verify::Thorough => Level::Thorough { n: N_BANK },
+    }
 }
 
 fn alias(name: &str) -> Result<ModelName, Failure> {

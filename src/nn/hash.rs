@@ -16,6 +16,10 @@ pub enum Purpose {
     UnlearnOrder,
     /// Which rows a probe looks at.
     Probe,
+    /// The seeds of a bank's networks.
+    Bank,
+    /// Which networks change places in an exchange test.
+    Exchange,
 }
 
 /// A 64-bit hash of `(seed, purpose, epoch, row)`, uniform in each argument.

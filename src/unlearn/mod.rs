@@ -18,8 +18,8 @@ mod twin;
 mod verify;
 
 pub use method::{About, Claim, GradientAscent, Method, ResetLast, Variant};
-pub use report::{Measure, Report, Verdict};
-pub use verify::{N_RETRAINED, verify};
+pub use report::{ClassAccuracy, Measure, Report, Verdict};
+pub use verify::{Level, N_BANK, N_RETRAINED, verify};
 
 use crate::nn::{BatchReport, Mlp, Recipe, Samples, TrainError};
 use std::num::NonZeroUsize;
@@ -40,6 +40,9 @@ pub struct Task<'a> {
     /// The class when the forget set is exactly a whole class: measures then leave it out of
     /// `test_accuracy`.
     pub class: Option<u32>,
+    /// Rows made like the forget set that no model was ever trained on, all of them: what planted rows are
+    /// compared with. Without them it is the held-out rows.
+    pub lookalikes: Option<Samples<'a>>,
     pub seed: u64,
 }
 
@@ -66,7 +69,8 @@ pub trait Observer {
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
     /// After every pass of the method (not of verification).
     fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
-    /// What begins now, as a machine-readable word and a sentence: `unlearn`, `measure`, `retrain`, `probe`.
+    /// What begins now, as a machine-readable word and a sentence: `unlearn`, `measure`, `retrain`, `probe`,
+    /// `bank`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
 
     /// How many threads may be used. It decides speed, not bits.

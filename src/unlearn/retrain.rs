@@ -35,6 +35,16 @@ pub(super) fn train_without(
     finished(nn::train(&with_seed(task.recipe, seed), &problem, observer))
 }
 
+/// The parent's own training with another seed: on everything it was trained on, the forget set too.
+pub(super) fn train_with(
+    task: &super::Task<'_>,
+    seed: u64,
+    observer: &mut dyn nn::Observer,
+) -> Result<Mlp, UnlearnError> {
+    let problem = Problem { train: task.train, excluded: task.excluded, test: task.test };
+    finished(nn::train(&with_seed(task.recipe, seed), &problem, observer))
+}
+
 /// [`train_without`] for several seeds, side by side.
 pub(super) fn train_all_without(
     task: &super::Task<'_>,
@@ -66,7 +76,7 @@ fn finished(trained: Result<Trained, TrainError>) -> Result<Mlp, UnlearnError> {
     if trained.completed { Ok(trained.model) } else { Err(UnlearnError::Interrupted) }
 }
 
-fn with_seed(recipe: &Recipe, seed: u64) -> Recipe {
+pub(super) fn with_seed(recipe: &Recipe, seed: u64) -> Recipe {
     let mut recipe = recipe.clone();
     match &mut recipe {
         Recipe::Nn(numbers) | Recipe::Debug(numbers) => numbers.seed = seed,

@@ -14,6 +14,8 @@ fn measured(verdict: Verdict) -> Report {
         verdict,
         reason: "because".into(),
         shortcomings: vec![],
+        worse_than_nothing: false,
+        per_class: vec![],
         metrics: [
             ("forget_accuracy".into(), measure(0.97, 0.03)),
             ("retain_accuracy".into(), measure(0.98, 0.975)),
