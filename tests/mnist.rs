@@ -9,7 +9,9 @@ use lethe::nn::{
     BatchReport, EpochReport, Faults, Mlp, Observer, Problem, Recipe, Reference, Split, Standard, Trained,
     train,
 };
-use lethe::unlearn::{self, GradientAscent, Method, Report, Task, UnlearnEpoch, Unlearned, Verdict, unlearn};
+use lethe::unlearn::{
+    self, GradientAscent, Level, Method, Report, Task, UnlearnEpoch, Unlearned, Verdict, unlearn,
+};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -193,6 +195,7 @@ fn standard_reaches_98_percent_and_forgets_a_class_as_retraining_does() {
         forget: &forget,
         lookalikes: None,
         class: Some(3),
+        lookalikes: None,
         seed: 1,
     };
     let (bounded, report) = forget_by(GradientAscent::BOUNDED, &task);
@@ -219,6 +222,6 @@ fn standard_reaches_98_percent_and_forgets_a_class_as_retraining_does() {
 fn forget_by(numbers: GradientAscent, task: &Task<'_>) -> (Unlearned, Report) {
     let method = Method::GradientAscent(numbers);
     let outcome = unlearn(&method, task, &mut History::default()).unwrap();
-    let report = unlearn::verify(task, &method, &outcome, true, &mut History::default()).unwrap();
+    let report = unlearn::verify(task, &method, &outcome, Level::Standard, &mut History::default()).unwrap();
     (outcome, report)
 }

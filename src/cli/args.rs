@@ -182,8 +182,9 @@ pub struct UnlearnArgs {
     #[arg(long = "set", value_name = "NAME=JSON", value_parser = parse_setting)]
     pub settings: Vec<(String, Value)>,
 
-    /// `quick`: before and after; `standard`: also beside two models retrained without the rows.
-    #[arg(long, default_value = "quick", value_parser = ["quick", "standard"])]
+    /// `quick`: before and after; `standard`: also beside two models retrained without the rows;
+    /// `thorough`: also with banks of models, which takes as long as some fifty trainings.
+    #[arg(long, default_value = "quick", value_parser = ["quick", "standard", "thorough"])]
     pub verify: String,
 
     #[arg(long, value_name = "N")]

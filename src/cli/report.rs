@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 /// The measures in the order people ask for them; unknown ones follow by name.
-const KNOWN: [(&str, &str); 12] = [
+const KNOWN: [(&str, &str); 27] = [
     ("forget_accuracy", "on the forgotten rows"),
     ("retain_accuracy", "on the rows it keeps"),
     ("test_accuracy", "on test images"),
@@ -14,10 +14,25 @@ const KNOWN: [(&str, &str); 12] = [
     ("dormant_accuracy", "dormant knowledge"),
     ("mia_auc", "membership attack, AUC"),
     ("mia_tpr_at_1pct_fpr", "membership attack, TPR"),
+    ("mia_entropy_auc", "by entropy, AUC"),
+    ("mia_m_entropy_auc", "by modified entropy, AUC"),
+    ("lira_members", "members by LiRA"),
+    ("loss_distance", "distance of losses"),
+    ("relearn_ratio", "steps to relearn, ratio"),
     ("forget_loss", "loss on the forgotten rows"),
+    ("average_gap", "average gap, points"),
+    ("tow", "tug-of-war"),
     ("js_forget", "JS to retrain, forgotten"),
+    ("js_test", "JS to retrain, test"),
     ("kl_forget", "KL to retrain, forgotten"),
     ("kl_test", "KL to retrain, test"),
+    ("epsilon_mean", "epsilon, mean"),
+    ("epsilon_p95", "epsilon, 95th percentile"),
+    ("ulira_accuracy", "U-LiRA, accuracy"),
+    ("ulira_auc", "U-LiRA, AUC"),
+    ("klom_forget", "KLOM, forgotten"),
+    ("klom_retain", "KLOM, retained"),
+    ("klom_held_out", "KLOM, held out"),
 ];
 
 /// How much of a report is shown.

@@ -125,8 +125,10 @@ pub enum Verify {
     /// Before and after, with a matched membership-inference attack.
     #[default]
     Quick,
-    /// Also beside two models retrained without the forget set, with dormant-knowledge probes.
+    /// Also beside two models retrained without the forget set, with probes for dormant knowledge.
     Standard,
+    /// Also with banks of 16 original, 16 unlearned and 16 retrained models, compared row by row.
+    Thorough,
 }
 
 /// Move an alias to the new version, but only if every bound holds.

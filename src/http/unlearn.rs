@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::jobs::Lineage;
 use crate::nn::{self, Recipe, Standard};
-use crate::unlearn::{MethodName, N_FOLDS, N_RETRAINED};
+use crate::unlearn::{MethodName, N_BANK, N_FOLDS, N_RETRAINED};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -204,15 +204,23 @@ impl Parent {
             Verify::Quick => measuring + network,
             // the parent, the new network, and one retrained while the other one trains
             Verify::Standard => measuring + 3 * network,
+            // each of a bank measures for itself, and has the original beside what becomes of it
+            Verify::Thorough => (1 + u128::from(N_BANK)) * (measuring + 3 * network),
         };
-        // those to compare with may be trained side by side
         let one = needed(&self.lineage.recipe);
-        let retrain = if verify == Verify::Standard { N_RETRAINED as u128 * one } else { one };
+        // those to compare with may be trained side by side
+        let at_once = match verify {
+            Verify::Quick => 1,
+            Verify::Standard => N_RETRAINED as u128,
+            Verify::Thorough => u128::from(N_BANK),
+        };
         let method = batch_size.map_or(0, |batch_size| {
             needed(&Recipe::Standard(Standard { hidden: hidden.to_vec(), batch_size, ..Standard::new(0) }))
         });
         let memory_limit = u128::from(memory_limit);
-        let predicted = retrain.max(method) + beside(verify);
+        let retrain = at_once * one;
+        let made_at_once = if verify == Verify::Thorough { at_once } else { 1 };
+        let predicted = retrain.max(made_at_once * method) + beside(verify);
         if predicted > memory_limit {
             let (pointer, advice) = if one.max(method) + beside(Verify::Quick) <= memory_limit {
                 ("/verify", "; `quick` needs less")

@@ -141,6 +141,7 @@ pub(super) fn report(told: &Told<'_>, outcome: &Unlearned, measured: &Report, ju
         "verdict": measured.verdict,
         "reason": measured.reason,
         "shortcomings": measured.shortcomings,
+        "worse_than_nothing": measured.worse_than_nothing,
         "guard": guard,
         "promote": promote,
         "revoke_parent": revoke,
@@ -150,6 +151,7 @@ pub(super) fn report(told: &Told<'_>, outcome: &Unlearned, measured: &Report, ju
             "retrain": told.seconds.retrain,
         },
         "metrics": measured.metrics,
+        "per_class": measured.per_class,
     })
 }
 

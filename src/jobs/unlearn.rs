@@ -11,7 +11,7 @@ use crate::data::{Dataset, resolve_forget_set};
 use crate::domain::{ModelName, ModelRef, Run, Unlearn, Verify, Version, Work};
 use crate::nn::{BatchReport, kernel_family};
 use crate::store::StoreError;
-use crate::unlearn::{self, GuardReport, Task, UnlearnEpoch, UnlearnError};
+use crate::unlearn::{self, GuardReport, Level, N_BANK, Task, UnlearnEpoch, UnlearnError};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -54,8 +54,7 @@ pub(super) fn execute(
     watch.verifying = true;
     watch.journal.expect_nothing();
     let started = Instant::now();
-    let retrained = matches!(order.verify, Verify::Standard);
-    let measured = unlearn::verify(&task, &order.method, &outcome, retrained, &mut watch)?;
+    let measured = unlearn::verify(&task, &order.method, &outcome, level(order.verify), &mut watch)?;
     watch.retrain.stop();
     let verify_s = (started.elapsed().saturating_sub(watch.retrain.total)).as_secs_f64();
     let seconds = Seconds { unlearn: unlearn_s, verify: verify_s, retrain: watch.retrain.of_one_s(threads) };
@@ -109,6 +108,14 @@ fn family(order: &Unlearn, journal: &Journal<'_>) -> Result<(Version, Lineage), 
     })?;
     let lineage = journal.wait(Lineage::of(store, &parent))?;
     Ok((parent, lineage))
+}
+
+pub(super) const fn level(verify: Verify) -> Level {
+    match verify {
+        Verify::Quick => Level::Quick,
+        Verify::Standard => Level::Standard,
+        Verify::Thorough => Level::Thorough { n: N_BANK },
+    }
 }
 
 fn alias(name: &str) -> Result<ModelName, Failure> {

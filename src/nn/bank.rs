@@ -25,18 +25,31 @@ pub fn train_all(
     n_threads: NonZeroUsize,
     on_batch: &mut dyn FnMut(&BatchReport) -> ControlFlow<()>,
 ) -> Vec<Result<Trained, TrainError>> {
-    let results: Vec<Mutex<Option<Result<Trained, TrainError>>>> =
-        orders.iter().map(|_| Mutex::new(None)).collect();
+    run_all(orders, n_threads, on_batch, |(recipe, problem), teller| train(recipe, problem, teller))
+}
+
+/// Does `work` for every job, up to `n_threads` at a time, one thread each; the results in the order of the jobs.
+///
+/// `work` trains with the [`Teller`] as observer, or asks it whether to go on; what it does must depend on the
+/// job alone. `on_batch` hears of mini-batches of all jobs, though not of every one; when it says stop, all are
+/// told to, those not yet begun too.
+pub fn run_all<J: Sync, R: Send>(
+    jobs: &[J],
+    n_threads: NonZeroUsize,
+    on_batch: &mut dyn FnMut(&BatchReport) -> ControlFlow<()>,
+    work: impl Fn(&J, &mut Teller<'_>) -> R + Sync,
+) -> Vec<R> {
+    let results: Vec<Mutex<Option<R>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
     let (next, stopping) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, reports) = sync_channel(BACKLOG);
     std::thread::scope(|scope| {
-        for _ in 0..n_threads.get().min(orders.len()) {
+        for _ in 0..n_threads.get().min(jobs.len()) {
             let mut teller = Teller { sender: sender.clone(), stopping: &stopping };
-            let (next, results) = (&next, &results);
+            let (next, results, work) = (&next, &results, &work);
             scope.spawn(move || {
-                while let Some((order, result)) = take_next(next, orders, results) {
-                    let trained = train(&order.0, &order.1, &mut teller);
-                    *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(trained);
+                while let Some((job, result)) = take_next(next, jobs, results) {
+                    let done = work(job, &mut teller);
+                    *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
                 }
             });
         }
@@ -44,7 +57,7 @@ pub fn train_all(
         listen(&reports, on_batch, &stopping);
     });
     let taken = results.into_iter().map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner));
-    taken.map(|result| result.expect("every order was taken by a thread, and all have ended")).collect()
+    taken.map(|result| result.expect("every job was taken by a thread, and all have ended")).collect()
 }
 
 fn take_next<'a, T, R>(next: &AtomicUsize, orders: &'a [T], results: &'a [R]) -> Option<(&'a T, &'a R)> {
@@ -65,17 +78,25 @@ fn listen(
     }
 }
 
-/// A training's line to the thread that asked for it.
-struct Teller<'a> {
+/// A job's line to the thread that asked for it.
+#[derive(Debug)]
+pub struct Teller<'a> {
     sender: SyncSender<BatchReport>,
     stopping: &'a AtomicBool,
+}
+
+impl Teller<'_> {
+    /// Whether to go on.
+    pub fn answer(&self) -> ControlFlow<()> {
+        if self.stopping.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 impl Observer for Teller<'_> {
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
         // a full channel has enough to be looked at
         let _ = self.sender.try_send(*report);
-        if self.stopping.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.answer()
     }
 
     fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {

@@ -20,6 +20,10 @@ pub enum Purpose {
     WrongLabel,
     /// Which rows a method draws from the retained ones.
     RetainSample,
+    /// The seeds of a bank's networks.
+    Bank,
+    /// Which networks change places in an exchange test.
+    Exchange,
     /// Rows planted into a dataset. Its number is fixed: published digests hang on it.
     Planted = 64,
     /// Rows made like planted ones, for comparison; never trained on.

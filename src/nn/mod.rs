@@ -29,7 +29,7 @@ mod train;
 #[cfg(test)]
 pub(crate) mod twin;
 
-pub use bank::train_all;
+pub use bank::{Teller, run_all, train_all};
 pub use evaluate::{Evaluation, Evaluator};
 pub use mlp::{Mlp, Shape};
 pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Standard};

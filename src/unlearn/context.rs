@@ -3,7 +3,9 @@
 use super::{Task, UnlearnEpoch};
 use crate::nn::hash::{Purpose, keyed_hash};
 use crate::nn::loss::{argmax, cross_entropy};
+use crate::nn::team::Team;
 use crate::nn::{Evaluation, Evaluator, Mlp, Samples, Split};
+use std::num::NonZeroUsize;
 
 /// Rows of a set looked at while a method runs; all of them are measured at the end.
 const PROBE_ROWS: usize = 2_000;
@@ -13,12 +15,15 @@ pub(super) struct Context<'a> {
     /// Training rows that stay. Sorted.
     pub(super) retain: Vec<u32>,
     /// A fixed part of `retain`.
-    probe: Vec<u32>,
+    pub(super) probe: Vec<u32>,
     /// A fixed part of the forget set.
-    forget_probe: Vec<u32>,
+    pub(super) forget_probe: Vec<u32>,
     /// Rows no model of this recipe trains on: held-out rows of the training file or, where the recipe
     /// keeps none, the official test set.
     pub(super) held_out: (Samples<'a>, Vec<u32>),
+    /// What forget rows are compared with: rows made like them that no model was ever trained on or, where
+    /// there are none, the held-out rows.
+    pub(super) non_members: (Samples<'a>, Vec<u32>),
     /// Rows the report's `test_accuracy` is measured on: without a forgotten class.
     pub(super) test: (Samples<'a>, Vec<u32>),
     /// Test rows of a forgotten class.
@@ -42,6 +47,10 @@ impl<'a> Context<'a> {
         };
         let held_out =
             if split.held_out.is_empty() { (task.test, official) } else { (task.train, split.held_out) };
+        let non_members = match task.lookalikes {
+            Some(lookalikes) => (lookalikes, (0..lookalikes.n_rows() as u32).collect()),
+            None => held_out.clone(),
+        };
         let is_of_class = |row: &u32| Some(test.0.label(*row as usize)) == task.class;
         let (test_of_class, test_rows) = test.1.into_iter().partition(is_of_class);
         Self {
@@ -50,10 +59,16 @@ impl<'a> Context<'a> {
             probe,
             forget_probe,
             held_out,
+            non_members,
             test: (test.0, test_rows),
             test_of_class,
             evaluator: Evaluator::new(task.parent.shape()),
         }
+    }
+
+    /// Looks at rows on so many threads from now on.
+    pub(super) fn set_threads(&mut self, threads: NonZeroUsize) {
+        self.evaluator.set_team(Team::of(threads));
     }
 
     pub(super) fn forget(&mut self, mlp: &Mlp) -> Evaluation {
@@ -68,8 +83,8 @@ impl<'a> Context<'a> {
         self.evaluator.evaluate(mlp, self.task.train, &self.probe).accuracy
     }
 
-    /// Mean loss of held-out rows, weighted to the forget set's mix of classes; classes without held-out
-    /// rows are left out. `None` when nothing matches.
+    /// Mean loss of the non-members, weighted to the forget set's mix of classes; classes without any are left
+    /// out. `None` when nothing matches.
     pub(super) fn matched_held_out_loss(&mut self, mlp: &Mlp) -> Option<f64> {
         self.matched_held_out(mlp, |logits, label| f64::from(cross_entropy(logits, label)))
     }
@@ -86,7 +101,7 @@ impl<'a> Context<'a> {
             wanted[self.task.train.label(row as usize) as usize] += 1.0;
         }
         let (mut sums, mut counts) = (vec![0.0f64; n_classes], vec![0.0f64; n_classes]);
-        let (samples, rows) = (self.held_out.0, &self.held_out.1);
+        let (samples, rows) = (self.non_members.0, &self.non_members.1);
         self.evaluator.for_each(mlp, samples, rows, |row, logits| {
             let label = samples.label(row as usize);
             sums[label as usize] += of(logits, label);
@@ -124,7 +139,7 @@ impl<'a> Context<'a> {
 }
 
 /// Up to [`PROBE_ROWS`] of the rows, chosen by keyed hash.
-fn probe_of(rows: &[u32], seed: u64) -> Vec<u32> {
+pub(super) fn probe_of(rows: &[u32], seed: u64) -> Vec<u32> {
     let mut probe = rows.to_vec();
     probe.sort_unstable_by_key(|&row| (keyed_hash(seed, Purpose::Probe, 0, row), row));
     probe.truncate(PROBE_ROWS);

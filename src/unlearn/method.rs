@@ -203,6 +203,9 @@ methods! {
 }
 
 impl Method {
+    /// The yardstick of all others.
+    pub const RETRAIN: Self = Self::Retrain(Retrain {});
+
     pub const fn name(&self) -> &'static str {
         self.id().name()
     }

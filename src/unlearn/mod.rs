@@ -30,11 +30,10 @@ mod twin;
 mod verify;
 
 pub use gradient_ascent::Variant;
-pub use method::*;
 pub use memorised::{N_FOLDS, memorisation, most_memorised};
-
-pub use report::{Measure, Report, Verdict};
-pub use verify::{N_RETRAINED, verify};
+pub use method::*;
+pub use report::{ClassAccuracy, Measure, Report, Verdict};
+pub use verify::{Level, N_BANK, N_RETRAINED, verify};
 
 use crate::nn::{BatchReport, Mlp, Recipe, Samples, TrainError};
 use std::num::NonZeroUsize;
@@ -52,11 +51,12 @@ pub struct Task<'a> {
     pub excluded: &'a [u32],
     /// Rows of `train` to forget now, all among the rows the parent was trained on. Sorted.
     pub forget: &'a [u32],
-    /// Rows made like the forget set that no network was ever trained on, where such can be made.
-    pub lookalikes: Option<Samples<'a>>,
     /// The class when the forget set is exactly a whole class: measures then leave it out of
     /// `test_accuracy`.
     pub class: Option<u32>,
+    /// Rows made like the forget set that no model was ever trained on, all of them: what planted rows are
+    /// compared with. Without them it is the held-out rows.
+    pub lookalikes: Option<Samples<'a>>,
     pub seed: u64,
 }
 
@@ -100,7 +100,7 @@ pub trait Observer {
     /// After every pass of the method (not of verification).
     fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
     /// What begins now, as a machine-readable word and a sentence: `select`, `unlearn`, `measure`, `retrain`,
-    /// `probe`.
+    /// `probe`, `bank`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
 
     /// Whenever the guard has looked at a method at work.

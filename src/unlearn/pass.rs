@@ -147,7 +147,7 @@ pub(super) fn cross_entropy<'s>(samples: Samples<'s>) -> impl FnMut(&mut Batch, 
 
 /// Descent with a clipped gradient and a velocity of its own: nothing of the parent's optimiser state,
 /// which has seen the forget set, is carried over.
-struct Descent {
+pub(super) struct Descent {
     gradient: Vec<f32>,
     sgd: ClippedSgd,
     factors: Option<Vec<f32>>,
@@ -155,13 +155,13 @@ struct Descent {
 }
 
 impl Descent {
-    fn new(mlp: &Mlp, momentum: f64) -> Self {
+    pub(super) fn new(mlp: &Mlp, momentum: f64) -> Self {
         let gradient = vec![0.0; mlp.params().len()];
         let sgd = ClippedSgd::new(mlp, momentum, MAX_GRADIENT_NORM);
         Self { gradient, sgd, factors: None, l1: 0.0 }
     }
 
-    fn step(&mut self, mlp: &mut Mlp, batch: &mut Batch, learning_rate: f64) {
+    pub(super) fn step(&mut self, mlp: &mut Mlp, batch: &mut Batch, learning_rate: f64) {
         batch.backward(mlp, 0.0, &mut self.gradient);
         if self.l1 > 0.0 {
             for l in 0..mlp.n_layers() {
@@ -220,7 +220,7 @@ impl Rows {
 
 /// Running means over an epoch.
 #[derive(Default)]
-struct Running {
+pub(super) struct Running {
     loss: f64,
     hits: u64,
     seen: u64,
@@ -228,13 +228,13 @@ struct Running {
 
 impl Running {
     /// Adds the batch's first `n` rows.
-    fn add(&mut self, batch: &Batch, n: usize) {
+    pub(super) fn add(&mut self, batch: &Batch, n: usize) {
         self.loss += batch.losses()[..n].iter().map(|&loss| f64::from(loss)).sum::<f64>();
         self.hits += batch.hits()[..n].iter().filter(|&&hit| hit).count() as u64;
         self.seen += n as u64;
     }
 
-    fn report(&self, epoch: u32, batch: u64, batches: u64) -> BatchReport {
+    pub(super) fn report(&self, epoch: u32, batch: u64, batches: u64) -> BatchReport {
         let seen = self.seen.max(1) as f64;
         BatchReport { epoch, batch, batches, loss: self.loss / seen, accuracy: self.hits as f64 / seen }
     }

@@ -45,5 +45,24 @@ pub struct Report {
     pub reason: String,
     /// What the method failed to do, in plain sentences; empty when nothing.
     pub shortcomings: Vec<String>,
+    /// Whether the result lies further from the retrained models than the original did, by more than two
+    /// retrained models lie apart (`average_gap`). Always `false` without retrained models.
+    pub worse_than_nothing: bool,
     pub metrics: BTreeMap<String, Measure>,
+    /// Accuracy on the test rows of every class that has any.
+    pub per_class: Vec<ClassAccuracy>,
+}
+
+/// Accuracy on the test rows of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ClassAccuracy {
+    pub class: u32,
+    /// Test rows of the class.
+    pub rows: u64,
+    /// Of the original model.
+    pub before: f64,
+    /// Of the new version.
+    pub after: f64,
+    /// Mean over the retrained models; absent without them.
+    pub retrain: Option<f64>,
 }

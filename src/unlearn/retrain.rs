@@ -48,6 +48,16 @@ pub(super) fn train_without(
     finished(nn::train(&with_seed(task.recipe, seed), &problem, observer))
 }
 
+/// The parent's own training with another seed: on everything it was trained on, the forget set too.
+pub(super) fn train_with(
+    task: &super::Task<'_>,
+    seed: u64,
+    observer: &mut dyn nn::Observer,
+) -> Result<Mlp, UnlearnError> {
+    let problem = Problem { train: task.train, excluded: task.excluded, test: task.test };
+    finished(nn::train(&with_seed(task.recipe, seed), &problem, observer))
+}
+
 /// [`train_without`] for several seeds, side by side.
 pub(super) fn train_all_without(
     task: &super::Task<'_>,

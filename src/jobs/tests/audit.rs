@@ -9,7 +9,7 @@ use crate::domain::{
 use crate::jobs::Engine;
 use crate::store::fixtures::{assert_consistent, audit_run, broken, train_run};
 use crate::store::{Fence, StoreError};
-use crate::unlearn::{Method, Retrain};
+use crate::unlearn::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ fn retraining(parent: &VersionRef, verify: Verify, revoke_parent: bool) -> Unlea
     Unlearn {
         parent: parent.clone(),
         forget: ForgetSet::Class(3),
-        method: Method::Retrain(Retrain {}),
+        method: Method::RETRAIN,
         verify,
         promote: None,
         revoke_parent,

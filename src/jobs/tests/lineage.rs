@@ -4,7 +4,7 @@ use crate::domain::{ForgetSet, ModelRef, Source, Unlearn, VersionRef, Work};
 use crate::nn::{Recipe, Reference};
 use crate::store::fixtures::{open, product, publish, train_run, unlearn_run};
 use crate::store::{Publish, Store};
-use crate::unlearn::{Method, Retrain};
+use crate::unlearn::Method;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -93,7 +93,7 @@ fn a_step_that_means_nothing_any_more_is_named() {
 async fn child_of(store: &Store, parent: &VersionRef, forget: ForgetSet, achieved: bool) -> VersionRef {
     let run = unlearn_run(parent.clone());
     let Work::Unlearn(order) = run.work.clone() else { unreachable!() };
-    let method = if achieved { Method::Retrain(Retrain {}) } else { order.method.clone() };
+    let method = if achieved { Method::RETRAIN } else { order.method.clone() };
     let run = crate::domain::Run { work: Work::Unlearn(Unlearn { forget, method, ..order }), ..run };
     let metrics = json!({ ACHIEVED: achieved });
     publish(store, run, Publish { parent: Some(parent.id), metrics, ..product() }).await

@@ -200,7 +200,7 @@ async fn a_class_is_forgotten_promoted_and_the_parent_purged() {
     let order = Unlearn {
         promote: Some(Promote { alias: "prod".into(), only_if: Only::default() }),
         revoke_parent: true,
-        ..forgetting_class_3(&parent, Method::Retrain(Retrain {}))
+        ..forgetting_class_3(&parent, Method::RETRAIN)
     };
     let ended = unlearn(&engine, order).await;
     assert_eq!((ended.status, &ended.error), (Status::Succeeded, &None));
@@ -226,10 +226,10 @@ async fn a_class_is_forgotten_promoted_and_the_parent_purged() {
     assert_eq!(report["promote"]["moved"], true);
 
     // the grandchild knows that class 3 is gone already
-    let again = unlearn(&engine, forgetting_class_3(&child, Method::Retrain(Retrain {}))).await;
+    let again = unlearn(&engine, forgetting_class_3(&child, Method::RETRAIN)).await;
     assert_eq!((again.status, again.error.unwrap().code.as_str()), (Status::Failed, "forget_set_invalid"));
     // and the revoked parent makes no more children
-    let orphan = unlearn(&engine, forgetting_class_3(&parent, Method::Retrain(Retrain {}))).await;
+    let orphan = unlearn(&engine, forgetting_class_3(&parent, Method::RETRAIN)).await;
     assert_eq!((orphan.status, orphan.error.unwrap().code.as_str()), (Status::Failed, "parent_revoked"));
     engine.shutdown().await;
 }
@@ -290,7 +290,7 @@ async fn an_unlearning_is_canceled_while_it_verifies() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path()).await;
     let parent = digits(&engine).await;
-    let order = Unlearn { verify: Verify::Standard, ..forgetting_class_3(&parent, Method::Retrain(Retrain {})) };
+    let order = Unlearn { verify: Verify::Standard, ..forgetting_class_3(&parent, Method::RETRAIN) };
     let run = unlearn_run_on(&engine, order).await;
     let mut heard = engine.subscribe(run.id);
     engine.submit(run.clone()).await.unwrap();

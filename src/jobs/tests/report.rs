@@ -14,6 +14,8 @@ fn measured(verdict: Verdict) -> Report {
         verdict,
         reason: "because".into(),
         shortcomings: vec![],
+        worse_than_nothing: false,
+        per_class: vec![],
         metrics: [
             ("forget_accuracy".into(), measure(0.97, 0.03)),
             ("retain_accuracy".into(), measure(0.98, 0.975)),
@@ -121,7 +123,7 @@ fn the_report_has_the_published_shape() {
 #[test]
 fn retraining_is_exact_and_forgets_whatever_the_measures_say() {
     let (_, mut order) = order(None, false);
-    order.method = Method::Retrain(Retrain {});
+    order.method = Method::RETRAIN;
     let shown = metrics(&order, &outcome(None), &measured(Verdict::Fail));
     assert_eq!((&shown["claim"], &shown["forgotten"]), (&json!("exact"), &json!(true)));
     order.revoke_parent = true;

@@ -1,10 +1,11 @@
 //! Everything measured about one network.
 
-use super::divergence::{js_bits, kl_nats};
-use super::membership::{Attack, Scored, attack};
-use crate::nn::loss::{cross_entropy, softmax};
-use crate::nn::{Evaluation, Mlp, Samples};
-use crate::unlearn::context::Context;
+use super::closeness::{Closeness, Figures};
+use super::kolmogorov::{Distance, distance};
+use super::membership::{Attack, attack};
+use super::responses::Answers;
+use super::scores::{entropy, modified_entropy};
+use crate::nn::Evaluation;
 
 #[derive(Clone, Debug)]
 pub(super) struct Look {
@@ -14,113 +15,83 @@ pub(super) struct Look {
     pub(super) test: Evaluation,
     /// On test rows of a forgotten class.
     pub(super) test_class_accuracy: Option<f64>,
+    /// Test rows of each class and how many were answered, by class.
+    pub(super) per_class: Vec<(u64, u64)>,
+    /// By the loss.
     pub(super) attack: Option<Attack>,
-    /// Against a retrained model, on the forget set.
-    pub(super) js_forget: Option<f64>,
-    pub(super) kl_forget: Option<f64>,
-    pub(super) kl_test: Option<f64>,
+    /// Between the losses of the forget set and of the non-members.
+    pub(super) apart: Option<Distance>,
+    /// AUC of the attacks by entropy and by modified entropy.
+    pub(super) entropy_auc: Option<f64>,
+    pub(super) modified_entropy_auc: Option<f64>,
+    /// To the retrained pair.
+    pub(super) closeness: Option<Closeness>,
     pub(super) dormant_accuracy: Option<f64>,
+    /// Steps of training on the forget set until it is known as it was, in units of a retrained network's.
+    pub(super) relearn_ratio: Option<f64>,
     pub(super) n_forget: usize,
     pub(super) n_retain: usize,
     pub(super) n_test: usize,
 }
 
-/// Two networks that never saw the forget set.
-pub(super) struct Yardsticks {
-    pub(super) first: Look,
-    pub(super) second: Look,
+/// The networks a verdict is about.
+#[derive(Clone, Debug)]
+pub(super) struct Looks {
+    pub(super) before: Look,
+    pub(super) after: Look,
+    /// Two networks that never saw the forget set.
+    pub(super) retrained: Option<[Look; 2]>,
 }
 
 impl Look {
-    pub(super) fn at(context: &mut Context<'_>, mlp: &Mlp, reference: Option<&Mlp>) -> Self {
-        let task = context.task;
-        let forget = context.forget(mlp);
-        let retain_accuracy = context.evaluator.evaluate(mlp, task.train, &context.retain).accuracy;
-        let test = context.evaluator.evaluate(mlp, context.test.0, &context.test.1);
-        let test_class_accuracy = (!context.test_of_class.is_empty())
-            .then(|| context.evaluator.evaluate(mlp, context.test.0, &context.test_of_class).accuracy);
-        let (test_samples, test_rows) = context.test.clone();
-        let mut against = |samples: Samples<'_>, rows: &[u32]| {
-            reference.map(|reference| Divergence::between(context, mlp, reference, samples, rows))
-        };
-        let on_forget = against(task.train, task.forget);
-        let on_test = against(test_samples, &test_rows);
+    pub(super) fn of(answers: &Answers) -> Self {
+        let (inside, outside) = answers.matched(|responses| responses.losses.clone());
+        let of_class = &answers.test_of_class;
         Self {
-            forget,
-            retain_accuracy,
-            test,
-            test_class_accuracy,
-            attack: matched_attack(context, mlp),
-            js_forget: on_forget.map(|divergence| divergence.js),
-            kl_forget: on_forget.map(|divergence| divergence.kl),
-            kl_test: on_test.map(|divergence| divergence.kl),
+            forget: answers.forget.evaluation(),
+            retain_accuracy: answers.retain_accuracy,
+            test: answers.test.evaluation(),
+            test_class_accuracy: (of_class.len() > 0).then(|| of_class.evaluation().accuracy),
+            per_class: per_class(answers),
+            attack: attack(&inside, &outside),
+            apart: distance(&inside, &outside),
+            entropy_auc: None,
+            modified_entropy_auc: None,
+            closeness: None,
             dormant_accuracy: None,
-            n_forget: task.forget.len(),
-            n_retain: context.retain.len(),
-            n_test: context.test.1.len(),
+            relearn_ratio: None,
+            n_forget: answers.forget.len(),
+            n_retain: answers.n_retain,
+            n_test: answers.test.len(),
         }
     }
-}
 
-/// How far a network's answers lie from a retrained one's, as means over some rows.
-#[derive(Clone, Copy)]
-struct Divergence {
-    /// Jensen–Shannon, bits.
-    js: f64,
-    /// KL(retrained ‖ this), nats: the retrained model's answers are what should be matched.
-    kl: f64,
-}
-
-impl Divergence {
-    fn between(
-        context: &mut Context<'_>,
-        mlp: &Mlp,
-        retrained: &Mlp,
-        samples: Samples<'_>,
-        rows: &[u32],
-    ) -> Self {
-        let p = probabilities(context, mlp, samples, rows);
-        let q = probabilities(context, retrained, samples, rows);
-        let c = samples.n_classes();
-        let mean = |of: fn(&[f32], &[f32]) -> f64| {
-            p.chunks_exact(c).zip(q.chunks_exact(c)).map(|(p, q)| of(p, q)).sum::<f64>() / rows.len() as f64
+    /// The same with the attacks `quick` has no time for.
+    pub(super) fn with_every_attack(answers: &Answers) -> Self {
+        let auc = |score: fn(&[f32], u32) -> f64| {
+            let (inside, outside) = answers.matched(|responses| responses.scores(score));
+            attack(&inside, &outside).map(|attack| attack.auc)
         };
-        Self { js: mean(js_bits), kl: mean(|p, q| kl_nats(q, p)) }
+        Self { entropy_auc: auc(entropy), modified_entropy_auc: auc(modified_entropy), ..Self::of(answers) }
     }
-}
 
-/// The rows' class probabilities, row after row.
-fn probabilities(context: &mut Context<'_>, mlp: &Mlp, samples: Samples<'_>, rows: &[u32]) -> Vec<f32> {
-    let mut all = Vec::with_capacity(rows.len() * samples.n_classes());
-    context.evaluator.for_each(mlp, samples, rows, |_, logits| {
-        let start = all.len();
-        all.extend_from_slice(logits);
-        softmax(&mut all[start..]);
-    });
-    all
-}
-
-/// The loss attack on the forget set, against held-out rows weighted to the same mix of classes.
-fn matched_attack(context: &mut Context<'_>, mlp: &Mlp) -> Option<Attack> {
-    let n_classes = context.task.train.n_classes();
-    let mut by_class = |samples: Samples<'_>, rows: &[u32]| {
-        let mut classes: Vec<Vec<f64>> = vec![Vec::new(); n_classes];
-        context.evaluator.for_each(mlp, samples, rows, |row, logits| {
-            let label = samples.label(row as usize);
-            classes[label as usize].push(f64::from(cross_entropy(logits, label)));
-        });
-        classes
-    };
-    let members = by_class(context.task.train, context.task.forget);
-    let (samples, rows) = context.held_out.clone();
-    let non_members = by_class(samples, &rows);
-    let (mut inside, mut outside): (Vec<Scored>, Vec<Scored>) = (Vec::new(), Vec::new());
-    for (members, others) in members.iter().zip(&non_members) {
-        if !others.is_empty() {
-            inside.extend(members.iter().map(|&loss| (loss, 1.0)));
-            let weight = members.len() as f64 / others.len() as f64;
-            outside.extend(others.iter().map(|&loss| (loss, weight)));
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            forget: self.forget.accuracy,
+            retain: self.retain_accuracy,
+            test: self.test.accuracy,
+            auc: self.attack.map(|attack| attack.auc),
         }
     }
-    attack(&inside, &outside)
+}
+
+fn per_class(answers: &Answers) -> Vec<(u64, u64)> {
+    let mut counts: Vec<(u64, u64)> = Vec::new();
+    for (label, hit) in answers.test.hits().chain(answers.test_of_class.hits()) {
+        let class = label as usize;
+        counts.resize(counts.len().max(class + 1), (0, 0));
+        counts[class].0 += 1;
+        counts[class].1 += u64::from(hit);
+    }
+    counts
 }

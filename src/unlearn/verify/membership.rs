@@ -46,7 +46,7 @@ pub(super) fn attack(members: &[Scored], non_members: &[Scored]) -> Option<Attac
 }
 
 /// How many equally weighted rows would be as informative (Kish 1965).
-fn effective(rows: &[Scored]) -> f64 {
+pub(super) fn effective(rows: &[Scored]) -> f64 {
     let sum: f64 = rows.iter().map(|&(_, weight)| weight).sum();
     let squares: f64 = rows.iter().map(|&(_, weight)| weight * weight).sum();
     sum * sum / squares
