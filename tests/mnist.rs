@@ -190,6 +190,7 @@ fn standard_reaches_98_percent_and_forgets_a_class_as_retraining_does() {
         train: data.train(),
         test: data.test(),
         excluded: &[],
+        parent_is_exact: true,
         forget: &forget,
         class: Some(3),
         seed: 1,

@@ -18,6 +18,7 @@ const ASCENT_WEIGHT: Real = Real { min: 0.0, max: 100.0, max_excluded: false };
 #[serde(rename_all = "snake_case")]
 pub enum MethodName {
     Retrain,
+    Sisa,
     GradientAscent,
     ResetLast,
 }
@@ -26,6 +27,7 @@ impl MethodName {
     fn of(method: &Method) -> Self {
         match method {
             Method::Retrain => Self::Retrain,
+            Method::Sisa => Self::Sisa,
             Method::GradientAscent(_) => Self::GradientAscent,
             Method::ResetLast(_) => Self::ResetLast,
         }
@@ -34,6 +36,7 @@ impl MethodName {
     const fn name(self) -> &'static str {
         match self {
             Self::Retrain => "retrain",
+            Self::Sisa => "sisa",
             Self::GradientAscent => "gradient_ascent",
             Self::ResetLast => "reset_last",
         }
@@ -100,6 +103,7 @@ pub fn resolve(name: MethodName, requested: Option<MethodRequest>, checker: &mut
     refuse_foreign_fields(name, &requested, checker);
     match name {
         MethodName::Retrain => Method::Retrain,
+        MethodName::Sisa => Method::Sisa,
         MethodName::GradientAscent => Method::GradientAscent(gradient_ascent(&requested, checker)),
         MethodName::ResetLast => {
             let default = ResetLast::default();

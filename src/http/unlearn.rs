@@ -256,7 +256,7 @@ impl Parent {
 
 const fn batch_size(method: &Method) -> Option<usize> {
     match method {
-        Method::Retrain => None,
+        Method::Retrain | Method::Sisa => None,
         Method::GradientAscent(method) => Some(method.batch_size),
         Method::ResetLast(method) => Some(method.batch_size),
     }
@@ -264,7 +264,7 @@ const fn batch_size(method: &Method) -> Option<usize> {
 
 const fn epochs(method: &Method, recipe: &Recipe) -> u32 {
     match method {
-        Method::Retrain => recipe.epochs(),
+        Method::Retrain | Method::Sisa => recipe.epochs(),
         Method::GradientAscent(method) => method.epochs,
         Method::ResetLast(method) => method.epochs,
     }
@@ -276,6 +276,9 @@ impl UnlearnRequest {
         let mut checker = Checker::default();
         let seed = checker.whole("/seed", self.seed, SEED, DEFAULT_SEED);
         let method = methods::resolve(self.method, self.hyperparameters, &mut checker);
+        if let Err(error) = method.check(&parent.lineage.recipe) {
+            checker.fail("/method", error.to_string());
+        }
         let batch_size = batch_size(&method);
         let forget = self.forget.check(&mut checker);
         if let Some(forget) = &forget {

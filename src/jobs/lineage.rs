@@ -68,7 +68,7 @@ impl Lineage {
                         version: current.id,
                         forget: order.forget,
                         achieved: achieved(&current.metrics),
-                        exact: matches!(order.method, Method::Retrain),
+                        exact: matches!(order.method, Method::Retrain | Method::Sisa),
                     });
                     current.parent.ok_or(LineageError::Broken { version: current.id, what: "parent" })?
                 }
@@ -77,6 +77,12 @@ impl Lineage {
             current = store.version(&ModelRef::Id(parent), true).await?;
         }
         Err(LineageError::Broken { version: version.id, what: "beginning" })
+    }
+
+    /// Whether the version was trained without everything that had been forgotten till then: an exact step makes up for
+    /// every approximate one before it.
+    pub fn is_exact(&self) -> bool {
+        self.steps.last().is_none_or(|step| step.exact)
     }
 
     /// Resolves every step against the dataset again, in order, each against what was left then.

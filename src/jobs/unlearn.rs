@@ -36,6 +36,7 @@ pub(super) fn execute(
         train: dataset.train(),
         test: dataset.test(),
         excluded: &excluded,
+        parent_is_exact: lineage.is_exact(),
         forget: &forget,
         class: whole_class(&dataset, &rows.trained, &forget),
         seed: run.seed,
@@ -128,6 +129,7 @@ impl From<UnlearnError> for Failure {
         match error {
             UnlearnError::Interrupted => Self::Stopped,
             UnlearnError::Train(error) => error.into(),
+            UnlearnError::NotApplicable(_) => Self::failed("method_not_applicable", &error),
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct Context<'a> {
     /// Training rows that stay. Sorted.
     pub(super) retain: Vec<u32>,
     /// A fixed part of `retain`.
-    probe: Vec<u32>,
+    pub(super) probe: Vec<u32>,
     /// A fixed part of the forget set.
     forget_probe: Vec<u32>,
     /// Rows no model of this recipe trains on: held-out rows of the training file or, where the recipe

@@ -1,5 +1,7 @@
 //! The methods: their numbers, resolved, and what the catalogue says of them.
 
+use super::UnlearnError;
+use crate::nn::Recipe;
 use serde::{Deserialize, Serialize};
 
 /// An unlearning method with every hyperparameter resolved.
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Method {
     /// Exact: train again by the parent's recipe, without the rows.
     Retrain,
+    /// Exact: train again the members of an ensemble that saw the rows.
+    Sisa,
     /// Approximate: climb the loss on the forget set.
     GradientAscent(GradientAscent),
     /// Approximate: a new output layer, then short training on the retained rows.
@@ -28,6 +32,7 @@ impl Method {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Retrain => "retrain",
+            Self::Sisa => "sisa",
             Self::GradientAscent(_) => "gradient_ascent",
             Self::ResetLast(_) => "reset_last",
         }
@@ -35,7 +40,7 @@ impl Method {
 
     pub const fn claim(&self) -> Claim {
         match self {
-            Self::Retrain => Claim::Exact,
+            Self::Retrain | Self::Sisa => Claim::Exact,
             Self::GradientAscent(_) | Self::ResetLast(_) => Claim::Empirical,
         }
     }
@@ -44,15 +49,29 @@ impl Method {
     pub const fn about(&self) -> &'static About {
         match self {
             Self::Retrain => &super::retrain::ABOUT,
+            Self::Sisa => &super::sisa::ABOUT,
             Self::GradientAscent(_) => &super::gradient_ascent::ABOUT,
             Self::ResetLast(_) => &super::reset_last::ABOUT,
         }
     }
 
+    /// Whether it can forget in networks trained by `recipe` at all.
+    ///
+    /// # Errors
+    ///
+    /// [`UnlearnError::NotApplicable`], with a sentence that says why.
+    pub fn check(&self, recipe: &Recipe) -> Result<(), UnlearnError> {
+        match self {
+            Self::Sisa => super::sisa::recipe_of(recipe).map(drop),
+            Self::Retrain | Self::GradientAscent(_) | Self::ResetLast(_) => Ok(()),
+        }
+    }
+
     /// Every method with its default numbers, in the order of the catalogue.
-    pub fn all() -> [Self; 3] {
+    pub fn all() -> [Self; 4] {
         [
             Self::Retrain,
+            Self::Sisa,
             Self::GradientAscent(GradientAscent::default()),
             Self::ResetLast(ResetLast::default()),
         ]

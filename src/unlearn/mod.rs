@@ -1,6 +1,6 @@
 //! Unlearning: methods that remove the influence of rows from a trained network, and their measures.
 //!
-//! Depends on `nn` alone. One file a method ([`retrain`], [`gradient_ascent`], [`reset_last`]); every
+//! Depends on `nn` alone. One file a method ([`retrain`], [`mod@sisa`], [`gradient_ascent`], [`reset_last`]); every
 //! approximate one runs inside the same [`guard`]. [`verify()`] measures what came of it.
 
 mod context;
@@ -11,6 +11,7 @@ mod pass;
 mod report;
 mod reset_last;
 mod retrain;
+mod sisa;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -35,6 +36,9 @@ pub struct Task<'a> {
     pub test: Samples<'a>,
     /// Rows of `train` an ancestor has already forgotten. Sorted.
     pub excluded: &'a [u32],
+    /// Whether no bit of the parent depends on the `excluded` rows: it was trained without them, or comes from such
+    /// a network by exact methods alone. Where not, no part of it can be kept by an exact method.
+    pub parent_is_exact: bool,
     /// Rows of `train` to forget now, all among the rows the parent was trained on. Sorted.
     pub forget: &'a [u32],
     /// The class when the forget set is exactly a whole class: measures then leave it out of
@@ -92,13 +96,16 @@ pub struct Stopped {
     pub rolled_back: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum UnlearnError {
     /// The observer asked to stop.
     #[error("stopped")]
     Interrupted,
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The method cannot forget in such a network; why, in a sentence.
+    #[error("{0}")]
+    NotApplicable(String),
 }
 
 /// The observer's `Break` as an error, so that `?` ends the work.
@@ -114,7 +121,7 @@ fn go_on(answer: ControlFlow<()>) -> Result<(), UnlearnError> {
 /// # Errors
 ///
 /// [`UnlearnError::Interrupted`] when the observer stops it, [`UnlearnError::Train`] when a retraining
-/// diverges. An approximate method that diverges is no error: the guard rolls it back.
+/// diverges, [`UnlearnError::NotApplicable`] when the method is not made for such a network. An approximate method that diverges is no error: the guard rolls it back.
 pub fn unlearn(
     method: &Method,
     task: &Task<'_>,
@@ -124,6 +131,7 @@ pub fn unlearn(
     let mut context = context::Context::new(task);
     match method {
         Method::Retrain => retrain::run(&mut context, observer),
+        Method::Sisa => sisa::run(&mut context, observer),
         Method::GradientAscent(numbers) => gradient_ascent::run(numbers, &mut context, observer),
         Method::ResetLast(numbers) => reset_last::run(numbers, &mut context, observer),
     }

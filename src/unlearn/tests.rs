@@ -78,6 +78,7 @@ impl World {
             train: self.samples(),
             test: self.samples(),
             excluded: &[],
+            parent_is_exact: true,
             forget: &self.forget,
             class: self.class,
             seed: 77,

@@ -43,6 +43,10 @@ impl Joint {
         Self::new(Shape { widths, output_relu: false }, recipe.shards as usize)
     }
 
+    pub fn n_members(&self) -> usize {
+        self.n_members
+    }
+
     /// Of one member.
     pub fn member(&self) -> &Shape {
         &self.member
