@@ -171,7 +171,7 @@ pub struct UnlearnArgs {
     pub forget: ForgetArgs,
 
     /// How to forget.
-    #[arg(long, default_value = "gradient_ascent", value_parser = ["gradient_ascent", "reset_last", "retrain"])]
+    #[arg(long, default_value = "gradient_ascent", value_parser = ["gradient_ascent", "reset_last", "retrain", "sisa"])]
     pub method: String,
 
     /// Of `gradient_ascent`: `bounded` (the default), or `plain`, which is what people try first.

@@ -110,6 +110,7 @@ impl Dataset {
             FeatureData::F32(values) => Features::F32(values),
         };
         Samples::new(features, &table.labels, self.input.n_features(), self.n_classes())
+            .with_subjects(table.subjects.as_deref())
     }
 }
 

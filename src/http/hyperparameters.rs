@@ -23,6 +23,8 @@ const WEIGHT_DECAY: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
 const HOLDOUT: Real = Real { min: 0.0, max: 0.5, max_excluded: false };
 const STEP_FACTOR: Real = Real { min: 1e-6, max: 1.0, max_excluded: false };
 const PATIENCE: Whole = Whole { min: 1, max: 10_000 };
+/// More members than that are worse at everything but forgetting.
+const SHARDS: Whole = Whole { min: 1, max: 64 };
 /// The largest seed every JSON reader keeps exactly: 2⁵³ − 1.
 pub const SEED: Whole = Whole { min: 0, max: 9_007_199_254_740_991 };
 /// The seed of a run that names none: a fixed one, so that repeating a request repeats its result.
@@ -110,6 +112,12 @@ const FIELDS: &[Field] = &[
                   "properties": { "patience": PATIENCE.schema() } }] })
         },
     },
+    Field {
+        name: "shards",
+        about: "Networks to train, each on its own part of the subjects (or rows), and to average in their logits: forgetting by `sisa` then trains only those that saw the rows. 1 is a single network; more need a hidden layer.",
+        modes: STANDARD,
+        schema: |_| SHARDS.schema(),
+    },
 ];
 
 /// The reference trainers have exactly one hidden layer.
@@ -134,6 +142,7 @@ pub struct HyperparametersRequest {
     holdout: Option<Number>,
     #[serde(default, deserialize_with = "optional_object")]
     early_stopping: Option<EarlyStoppingRequest>,
+    shards: Option<Number>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -243,6 +252,7 @@ fn refuse_foreign_fields(mode: Mode, requested: &HyperparametersRequest, checker
         ("schedule", requested.schedule.is_some()),
         ("holdout", requested.holdout.is_some()),
         ("early_stopping", requested.early_stopping.is_some()),
+        ("shards", requested.shards.is_some()),
     ];
     for (name, is_given) in given {
         let field = FIELDS.iter().find(|field| field.name == name).expect("every field is in the table");
@@ -294,6 +304,12 @@ fn standard(default: &Standard, requested: &HyperparametersRequest, checker: &mu
             })
             .collect(),
     };
+    let shards =
+        checker.whole("/hyperparameters/shards", requested.shards, SHARDS, default.shards.into()) as u32;
+    if shards > 1 && hidden.is_empty() {
+        let detail = "must be 1 without hidden layers: members that are sums cannot be taken apart again";
+        checker.fail("/hyperparameters/shards", detail);
+    }
     let weight_decay = requested.weight_decay;
     let holdout = checker.real("/hyperparameters/holdout", requested.holdout, HOLDOUT, default.holdout);
     let early_stopping = requested.early_stopping.map(|wanted| {
@@ -319,6 +335,7 @@ fn standard(default: &Standard, requested: &HyperparametersRequest, checker: &mu
         schedule: schedule(requested.schedule, default.schedule, checker),
         holdout,
         early_stopping: early_stopping.or(default.early_stopping),
+        shards,
         seed: default.seed,
     }
 }
@@ -527,6 +544,29 @@ mod tests {
     fn a_hyperparameter_of_another_mode_is_refused() {
         let (_, pointers) = resolve_json(Mode::Nn, json!({ "schedule": "cosine", "hidden": [10, 10] }));
         assert_eq!(pointers, ["/hyperparameters/schedule", "/hyperparameters/hidden"]);
+        let (_, pointers) = resolve_json(Mode::Debug, json!({ "shards": 2 }));
+        assert_eq!(pointers, ["/hyperparameters/shards"]);
+    }
+
+    #[test]
+    fn an_ensemble_has_a_bounded_number_of_members_with_hidden_layers() {
+        for shards in [json!(1), json!(5), json!(64)] {
+            let (recipe, pointers) = resolve_json(Mode::Standard, json!({ "shards": shards }));
+            assert!(pointers.is_empty());
+            assert_eq!(json!(recipe.shards()), shards);
+        }
+        for body in [
+            json!({ "shards": 0 }),
+            json!({ "shards": 65 }),
+            json!({ "shards": 2.5 }),
+            json!({ "shards": -1 }),
+            json!({ "shards": 2, "hidden": [] }),
+        ] {
+            let (_, pointers) = resolve_json(Mode::Standard, body.clone());
+            assert_eq!(pointers, ["/hyperparameters/shards"], "{body}");
+        }
+        let (recipe, pointers) = resolve_json(Mode::Standard, json!({ "shards": 1, "hidden": [] }));
+        assert!(pointers.is_empty() && recipe.shards() == 1);
     }
 
     #[test]

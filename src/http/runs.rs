@@ -104,6 +104,12 @@ fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut 
         let detail = format!("must be at most {n_trained}, the rows of `{}` trained on", found.entry.name);
         checker.fail("/hyperparameters/batch_size", detail);
     }
+    let n_parts = found.entry.n_subjects.map_or(n_trained, |n_subjects| n_trained.min(n_subjects as usize));
+    if recipe.shards() as usize > n_parts {
+        let what = if n_parts < n_trained { "subjects" } else { "rows trained on" };
+        let detail = format!("must be at most {n_parts}, the {what} of `{}`", found.entry.name);
+        checker.fail("/hyperparameters/shards", detail);
+    }
     let (n_features, n_classes) = (found.entry.input.n_features(), found.entry.class_names.len());
     let predicted = nn::predicted_bytes(recipe, n_rows, n_features, n_classes);
     if !checker.has_failed() && predicted > u128::from(memory_limit) {
@@ -113,7 +119,10 @@ fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut 
             human_bytes(u128::from(memory_limit)),
         );
         checker.fail("/hyperparameters/hidden", detail.clone());
-        checker.fail("/hyperparameters/batch_size", detail);
+        checker.fail("/hyperparameters/batch_size", detail.clone());
+        if recipe.shards() > 1 {
+            checker.fail("/hyperparameters/shards", detail);
+        }
     }
 }
 

@@ -197,8 +197,8 @@ impl Parent {
         let (n_features, n_classes) = (entry.input.n_features(), entry.class_names.len());
         let needed =
             |recipe: &Recipe| nn::predicted_bytes(recipe, entry.n_train as usize, n_features, n_classes);
-        let hidden = self.lineage.recipe.hidden();
-        let (network, measuring) = nn::network_bytes(hidden, n_features, n_classes);
+        let hidden = self.lineage.recipe.network_hidden();
+        let (network, measuring) = nn::network_bytes(&hidden, n_features, n_classes);
         let beside = |verify| match verify {
             // the parent
             Verify::Quick => measuring + network,
@@ -215,7 +215,7 @@ impl Parent {
             Verify::Thorough => u128::from(N_BANK),
         };
         let method = batch_size.map_or(0, |batch_size| {
-            needed(&Recipe::Standard(Standard { hidden: hidden.to_vec(), batch_size, ..Standard::new(0) }))
+            needed(&Recipe::Standard(Standard { hidden: hidden.clone(), batch_size, ..Standard::new(0) }))
         });
         let memory_limit = u128::from(memory_limit);
         let retrain = at_once * one;

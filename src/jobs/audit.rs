@@ -33,6 +33,7 @@ pub(super) fn execute(
         train: dataset.train(),
         test: dataset.test(),
         excluded: &asked.excluded,
+        parent_is_exact: lineage.is_exact(),
         forget: &asked.rows,
         lookalikes: lookalikes.as_ref().map(|made| dataset.samples(made)),
         class: whole_class(&dataset, &asked.trained, &asked.rows),

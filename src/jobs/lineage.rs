@@ -94,6 +94,12 @@ impl Lineage {
         Split::new(&self.recipe, dataset.train.n_rows(), &[]).train
     }
 
+    /// Whether the version was trained without everything that had been forgotten till then: an exact step makes up for
+    /// every approximate one before it.
+    pub fn is_exact(&self) -> bool {
+        self.steps.last().is_none_or(|step| step.exact)
+    }
+
     /// Resolves every step against the dataset again, in order, each against what was left then.
     pub fn rows(&self, dataset: &Dataset) -> Result<Rows, LineageError> {
         let n_rows = dataset.train.labels.len();

@@ -39,6 +39,7 @@ pub(super) fn execute(
         train: dataset.train(),
         test: dataset.test(),
         excluded: &excluded,
+        parent_is_exact: lineage.is_exact(),
         forget: &forget,
         lookalikes: lookalikes.as_ref().map(|made| dataset.samples(made)),
         class: whole_class(&dataset, &rows.trained, &forget),
@@ -139,6 +140,7 @@ impl From<UnlearnError> for Failure {
         match error {
             UnlearnError::Interrupted => Self::Stopped,
             UnlearnError::Train(error) => error.into(),
+            UnlearnError::NotApplicable(_) => Self::failed("method_not_applicable", &error),
         }
     }
 }

@@ -20,6 +20,10 @@ pub enum Purpose {
     WrongLabel,
     /// Which rows a method draws from the retained ones.
     RetainSample,
+    /// Which member of an ensemble a row, or everything of its subject, is shown to.
+    Shard,
+    /// The seed of a member of an ensemble.
+    Member,
     /// The seeds of a bank's networks.
     Bank,
     /// Which networks change places in an exchange test.
@@ -32,15 +36,20 @@ pub enum Purpose {
     Fold = 66,
 }
 
-/// A 64-bit hash of `(seed, purpose, epoch, row)`, uniform in each argument.
+/// A 64-bit hash of `(seed, purpose, epoch, row)`, uniform in each argument; [`keyed_hash_wide`] of a row id.
+pub fn keyed_hash(seed: u64, purpose: Purpose, epoch: u32, row: u32) -> u64 {
+    keyed_hash_wide(seed, purpose, epoch, u64::from(row))
+}
+
+/// A 64-bit hash of `(seed, purpose, epoch, id)`, uniform in each argument, of ids wider than a row's: subjects.
 ///
 /// Three rounds of the SplitMix64 finaliser (Steele, Lea & Flood 2014, OOPSLA, "Fast splittable
 /// pseudorandom number generators"), one for each word absorbed.
-pub fn keyed_hash(seed: u64, purpose: Purpose, epoch: u32, row: u32) -> u64 {
+pub fn keyed_hash_wide(seed: u64, purpose: Purpose, epoch: u32, id: u64) -> u64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let key = finalise(seed.wrapping_add(GOLDEN.wrapping_mul(purpose as u64 + 1)));
     let key = finalise(key ^ u64::from(epoch).wrapping_add(GOLDEN));
-    finalise(key ^ u64::from(row).wrapping_add(GOLDEN))
+    finalise(key ^ id.wrapping_add(GOLDEN))
 }
 
 const fn finalise(mut z: u64) -> u64 {

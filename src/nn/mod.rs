@@ -22,6 +22,7 @@ mod recipe;
 mod reference;
 mod samples;
 mod simd;
+pub mod sisa;
 mod split;
 mod standard;
 pub mod team;

@@ -82,6 +82,17 @@ impl Panels {
             matrix[self.tile(panel, row..row + 1)][..values.len()].copy_from_slice(values);
         }
     }
+
+    /// Overwrites the cells of row `row` of `matrix` from column `first` on.
+    pub fn set_cells(self, matrix: &mut [f32], row: usize, first: usize, mut values: &[f32]) {
+        let mut col = first;
+        while !values.is_empty() {
+            let (panel, within) = (col / PANEL, col % PANEL);
+            let (here, rest) = values.split_at(values.len().min(PANEL - within));
+            matrix[self.tile(panel, row..row + 1)][within..][..here.len()].copy_from_slice(here);
+            (col, values) = (col + here.len(), rest);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +125,15 @@ mod tests {
             }
             let used = matrix.iter().filter(|&&value| value != 0.0).count();
             assert_eq!(used, rows * cols, "padding stays zero");
+
+            let first = cols / 3;
+            let mut partly = vec![0.0; layout.size()];
+            for row in 0..rows {
+                let values: Vec<f32> = (first..cols).map(|col| value(row, col)).collect();
+                layout.set_cells(&mut partly, row, first, &values);
+                layout.copy_row(&partly, row, &mut out);
+                assert!((0..cols).all(|col| out[col] == if col < first { 0.0 } else { value(row, col) }));
+            }
         }
     }
 }

@@ -30,11 +30,28 @@ impl Recipe {
         }
     }
 
-    /// Widths of the hidden layers, input side first.
+    /// Widths of the hidden layers, input side first; of one member where there are several.
     pub fn hidden(&self) -> &[usize] {
         match self {
             Self::Nn(recipe) | Self::Debug(recipe) => std::slice::from_ref(&recipe.hidden),
             Self::Standard(recipe) => &recipe.hidden,
+        }
+    }
+
+    /// Members of the ensemble the trained network is made of; 1 where it is a single network.
+    pub const fn shards(&self) -> u32 {
+        match self {
+            Self::Nn(_) | Self::Debug(_) => 1,
+            Self::Standard(recipe) => recipe.shards,
+        }
+    }
+
+    /// Widths of the hidden layers of the trained network: those of all members of an ensemble together
+    /// ([`Joint`](super::sisa::Joint)), else [`hidden`](Self::hidden).
+    pub fn network_hidden(&self) -> Vec<usize> {
+        match self.shards() {
+            0 | 1 => self.hidden().to_vec(),
+            shards => super::sisa::joint_hidden(self.hidden(), shards as usize),
         }
     }
 
@@ -143,7 +160,16 @@ pub struct Standard {
     /// Part of the training rows kept out, chosen by keyed hash of the row id.
     pub holdout: f64,
     pub early_stopping: Option<EarlyStopping>,
+    /// Members of an ensemble, each trained on a part of the rows of its own ([`sisa`](super::sisa)); 1 is a single
+    /// network.
+    #[serde(default = "one")]
+    pub shards: u32,
     pub seed: u64,
+}
+
+/// Recipes written before there were ensembles mean a single network.
+const fn one() -> u32 {
+    1
 }
 
 impl Standard {
@@ -158,6 +184,7 @@ impl Standard {
             schedule: Schedule::Cosine,
             holdout: 0.05,
             early_stopping: None,
+            shards: 1,
             seed,
         }
     }

@@ -16,6 +16,7 @@ pub enum Features<'a> {
 pub struct Samples<'a> {
     features: Features<'a>,
     labels: &'a [u32],
+    subjects: Option<&'a [u64]>,
     n_features: usize,
     n_classes: usize,
 }
@@ -33,7 +34,20 @@ impl<'a> Samples<'a> {
         let n_rows = labels.len();
         assert_eq!(len, n_rows * n_features, "features are not {n_rows}×{n_features}");
         assert!(labels.iter().all(|&label| (label as usize) < n_classes), "a label is not below {n_classes}");
-        Self { features, labels, n_features, n_classes }
+        Self { features, labels, subjects: None, n_features, n_classes }
+    }
+
+    /// The same rows, and whose each of them is.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one subject for every row.
+    #[track_caller]
+    pub fn with_subjects(self, subjects: Option<&'a [u64]>) -> Self {
+        if let Some(subjects) = subjects {
+            assert_eq!(subjects.len(), self.n_rows(), "not one subject for every row");
+        }
+        Self { subjects, ..self }
     }
 
     pub fn features(&self) -> Features<'a> {
@@ -54,6 +68,11 @@ impl<'a> Samples<'a> {
 
     pub fn label(&self, row: usize) -> u32 {
         self.labels[row]
+    }
+
+    /// The subject of each row, where that is known.
+    pub fn subjects(&self) -> Option<&'a [u64]> {
+        self.subjects
     }
 
     pub fn labels(&self) -> &'a [u32] {

@@ -104,13 +104,15 @@ pub fn train(
         Recipe::Nn(reference) | Recipe::Debug(reference) => {
             super::reference::train(recipe, reference, problem, observer)
         }
+        Recipe::Standard(standard) if standard.shards > 1 => super::sisa::train(standard, problem, observer),
         Recipe::Standard(standard) => super::standard::train(standard, problem, observer),
     }
 }
 
 /// Bytes a training will hold beside the dataset, for admission before anything is allocated.
 pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_classes: usize) -> u128 {
-    let (network, measuring) = network_bytes(recipe.hidden(), n_features, n_classes);
+    let (network, measuring) = network_bytes(&recipe.network_hidden(), n_features, n_classes);
+    let (member, _) = network_bytes(recipe.hidden(), n_features, n_classes);
     let shape = shape_of(recipe.hidden(), n_features, n_classes);
     let batch = match recipe {
         Recipe::Nn(recipe) | Recipe::Debug(recipe) => {
@@ -118,8 +120,12 @@ pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_clas
         }
         Recipe::Standard(recipe) => Batch::size_bytes(&shape, recipe.batch_size),
     };
-    // weights, velocity, gradient, best weights; the working copy of the reference modes fits in these
-    let params = 4 * network;
+    let params = match u128::from(recipe.shards()) {
+        // weights, velocity, gradient, best weights; the working copy of the reference modes fits in these
+        0 | 1 => 4 * network,
+        // each member's weights, velocity and best weights, one gradient, and the network they make
+        shards => (3 * shards + 1) * member + network,
+    };
     // row lists with the order's scratch
     let rows = 24 * n_rows as u128;
     params + rows + batch + measuring

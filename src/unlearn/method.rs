@@ -188,6 +188,7 @@ macro_rules! methods {
 
 methods! {
     Retrain in retrain as "retrain",
+    Sisa in sisa as "sisa",
     GradientAscent in gradient_ascent as "gradient_ascent",
     NegGradPlus in neggrad_plus as "neggrad_plus",
     RandomLabel in random_label as "random_label",
@@ -205,6 +206,7 @@ methods! {
 impl Method {
     /// The yardstick of all others.
     pub const RETRAIN: Self = Self::Retrain(Retrain {});
+    pub const SISA: Self = Self::Sisa(Sisa {});
 
     pub const fn name(&self) -> &'static str {
         self.id().name()

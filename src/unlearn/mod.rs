@@ -23,6 +23,7 @@ mod saliency;
 mod scrub;
 mod selective_dampening;
 mod teacher;
+mod sisa;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -49,6 +50,9 @@ pub struct Task<'a> {
     pub test: Samples<'a>,
     /// Rows of `train` an ancestor has already forgotten. Sorted.
     pub excluded: &'a [u32],
+    /// Whether no bit of the parent depends on the `excluded` rows: it was trained without them, or comes from such
+    /// a network by exact methods alone. Where not, no part of it can be kept by an exact method.
+    pub parent_is_exact: bool,
     /// Rows of `train` to forget now, all among the rows the parent was trained on. Sorted.
     pub forget: &'a [u32],
     /// The class when the forget set is exactly a whole class: measures then leave it out of
@@ -131,13 +135,16 @@ pub struct Stopped {
     pub rolled_back: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum UnlearnError {
     /// The observer asked to stop.
     #[error("stopped")]
     Interrupted,
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The method cannot forget in such a network; why, in a sentence.
+    #[error("{0}")]
+    NotApplicable(String),
 }
 
 /// The observer's `Break` as an error, so that `?` ends the work.
@@ -153,12 +160,13 @@ fn go_on(answer: ControlFlow<()>) -> Result<(), UnlearnError> {
 /// # Errors
 ///
 /// [`UnlearnError::Interrupted`] when the observer stops it, [`UnlearnError::Train`] when a retraining
-/// diverges. An approximate method that diverges is no error: the guard rolls it back.
+/// diverges, [`UnlearnError::NotApplicable`] when the method is not made for such a network. An approximate method that diverges is no error: the guard rolls it back.
 pub fn unlearn(
     method: &Method,
     task: &Task<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Unlearned, UnlearnError> {
+    method.applies_to(task.recipe).map_err(UnlearnError::NotApplicable)?;
     go_on(observer.on_phase("unlearn", method.id().about().summary))?;
     let outcome = method.run(&mut context::Context::new(task), observer)?;
     Ok(nothing_done(method, task, outcome))

@@ -86,7 +86,8 @@ pub(super) fn train_side_by_side(
     trained.into_iter().map(finished).collect()
 }
 
-fn excluded(task: &super::Task<'_>) -> Vec<u32> {
+/// Everything forgotten so far and now. Sorted.
+pub(super) fn excluded(task: &super::Task<'_>) -> Vec<u32> {
     let mut excluded = [task.excluded, task.forget].concat();
     excluded.sort_unstable();
     excluded

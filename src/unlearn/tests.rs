@@ -78,6 +78,7 @@ impl World {
             train: self.samples(),
             test: self.samples(),
             excluded: &[],
+            parent_is_exact: true,
             forget: &self.forget,
             class: self.class,
             lookalikes: None,
@@ -115,7 +116,7 @@ fn reset_last() -> Method {
 
 fn all() -> Vec<Method> {
     let others = Method::all().filter(|method| {
-        !matches!(method, Method::Retrain(_) | Method::GradientAscent(_) | Method::ResetLast(_))
+        !matches!(method, Method::Retrain(_) | Method::Sisa(_) | Method::GradientAscent(_) | Method::ResetLast(_))
     });
     [Method::RETRAIN, bounded(), plain(), reset_last()].into_iter().chain(others).collect()
 }

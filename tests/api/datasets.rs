@@ -97,7 +97,7 @@ async fn unlearning_methods_describe_themselves() {
     let methods = app.get("/unlearn/methods").await.json();
     let methods = methods["data"].as_array().unwrap();
     let names: Vec<_> = methods.iter().map(|method| method["method"].as_str().unwrap()).collect();
-    assert_eq!(names, ["retrain", "gradient_ascent", "reset_last"]);
+    assert_eq!(names, ["retrain", "sisa", "gradient_ascent", "reset_last"]);
     assert_eq!(methods[0]["hyperparameters"]["properties"], json!({}));
     assert_eq!(methods[1]["defaults"]["variant"], "bounded");
     assert_eq!((&methods[0]["claim"], &methods[1]["claim"]), (&json!("exact"), &json!("empirical")));

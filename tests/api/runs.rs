@@ -120,6 +120,8 @@ async fn bad_fields_are_pointed_at() {
         ("/hyperparameters/holdout", json!(0.9)),
         ("/hyperparameters/hidden", json!(vec![8; 17])),
         ("/hyperparameters/hidden", json!({})),
+        ("/hyperparameters/shards", json!(65)),
+        ("/hyperparameters/shards", json!(0)),
     ] {
         let answer = app.post("/runs", &with(pointer, value.clone())).await;
         assert_eq!(answer.status, 422, "{pointer} = {value}: {}", answer.text());

@@ -219,6 +219,44 @@ async fn a_choice_that_does_not_fit_into_memory_is_refused() {
 }
 
 #[tokio::test]
+async fn an_ensemble_forgets_a_subject_in_one_member_and_a_single_network_cannot() {
+    let app = TestApp::start().await;
+    let mut training = crate::support::small_training("digits", 1);
+    training["hyperparameters"]["shards"] = json!(4);
+    let run = app.finish("/runs", &training).await;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    assert_eq!(run["hyperparameters"]["shards"], 4);
+    let subject = app.get("/datasets/digits/rows/0").await.json()["subject"].clone();
+    let mut order = json!({ "model": "digits:1", "forget": { "subjects": [subject] }, "method": "sisa" });
+    let run = app.finish("/unlearn", &order).await;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    let events = app.log(run["id"].as_str().unwrap()).await;
+    let details: Vec<&str> = events.iter().filter_map(|event| event["data"]["detail"].as_str()).collect();
+    assert!(details.contains(&"training 1 of 4 members again"), "{details:?}");
+    let report = app.get(run["links"]["report"].as_str().unwrap()).await.json();
+    assert_eq!((&report["method"], &report["claim"]), (&json!("sisa"), &json!("exact")));
+    let raw = "application/octet-stream";
+    assert_eq!(app.post_as("/models/digits:2/predict", raw, vec![0; 784]).await.status, 200);
+
+    // an approximate method changes every member: none of them can be kept afterwards
+    let blurred = json!({ "model": "digits:2", "forget": { "class": 3 }, "method": "reset_last" });
+    assert_eq!(app.finish("/unlearn", &blurred).await["version"]["version"], 3);
+    let another = app.get("/datasets/digits/rows/1").await.json()["subject"].clone();
+    assert_ne!(another, subject);
+    let other = json!({ "model": "digits:3", "forget": { "subjects": [another] }, "method": "sisa" });
+    let run = app.finish("/unlearn", &other).await;
+    assert_eq!(run["status"], "succeeded", "{run}");
+    let events = app.log(run["id"].as_str().unwrap()).await;
+    assert!(events.iter().any(|event| event["data"]["detail"] == "training 4 of 4 members again"));
+
+    training["hyperparameters"]["shards"] = json!(1);
+    training["model"] = json!("single");
+    assert_eq!(app.finish("/runs", &training).await["status"], "succeeded");
+    order["model"] = json!("single");
+    app.post("/unlearn", &order).await.pointers(&["/method"]);
+}
+
+#[tokio::test]
 async fn a_revoked_parent_is_gone_once_its_child_is_published() {
     let app = TestApp::start().await;
     app.train("digits", 1).await;

@@ -85,6 +85,22 @@ fn retraining_pays_every_debt() {
 }
 
 #[test]
+fn an_exact_step_makes_up_for_approximate_ones_before_it_and_not_after() {
+    let is_exact = |steps: &[bool]| {
+        let step =
+            |&exact: &bool| Step { version: Uuid::nil(), forget: ForgetSet::Class(1), achieved: true, exact };
+        Lineage {
+            recipe: Recipe::Debug(Reference::debug(1)),
+            dataset: ten_rows().to_ref(),
+            steps: steps.iter().map(step).collect(),
+        }
+        .is_exact()
+    };
+    assert!(is_exact(&[]) && is_exact(&[true]) && is_exact(&[false, true]));
+    assert!(!is_exact(&[false]) && !is_exact(&[true, false]));
+}
+
+#[test]
 fn a_step_that_means_nothing_any_more_is_named() {
     let error = rows_after(vec![asked(ForgetSet::Class(1)), asked(ForgetSet::Class(1))]).unwrap_err();
     assert!(matches!(error, LineageError::Forgotten { cause: ForgetError::Empty, .. }), "{error}");

@@ -10,7 +10,7 @@ use crate::domain::{
 use crate::nn::{Evaluator, Mlp, Recipe, Shape, Standard};
 use crate::store::Store;
 use crate::store::fixtures::{assert_consistent, train_run, unlearn_run};
-use crate::unlearn::{GradientAscent, Method, Retrain, Variant};
+use crate::unlearn::{GradientAscent, Method, Variant};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 use super::super::report::{Judged, Seconds, Told, metrics, report, rows_digest};
 use crate::domain::{Bound, ForgetSet, Only, Promote, Run, Unlearn, VersionRef, Work};
 use crate::store::fixtures::unlearn_run;
-use crate::unlearn::{Measure, Method, Retrain, Report, Stopped, Unlearned, Verdict};
+use crate::unlearn::{Measure, Method, Report, Stopped, Unlearned, Verdict};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

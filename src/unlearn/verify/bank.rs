@@ -133,7 +133,13 @@ fn work(
             let seed_of_original = seed(number, 1);
             let parent = train_with(task, seed_of_original, teller)?;
             let recipe = with_seed(task.recipe, seed_of_original);
-            let task = Task { parent: &parent, recipe: &recipe, seed: seed(number, 2), ..*task };
+            let task = Task {
+                parent: &parent,
+                recipe: &recipe,
+                parent_is_exact: true,
+                seed: seed(number, 2),
+                ..*task
+            };
             let outcome = unlearn(method, &task, &mut Worker(teller))?;
             Ok(Done::Unlearned {
                 original: Kept::of(&mut evaluator, &parent, rows),

@@ -59,6 +59,7 @@ impl Mislabelled {
             train: Samples::new(Features::U8(&self.pixels), &self.labels, WIDTH, N_CLASSES),
             test: Samples::new(Features::U8(&self.pixels), &self.truth, WIDTH, N_CLASSES),
             excluded: &[],
+            parent_is_exact: true,
             forget: &self.forget,
             class: None,
             lookalikes: Some(Samples::new(Features::U8(pixels), labels, WIDTH, N_CLASSES)),
