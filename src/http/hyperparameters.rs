@@ -549,6 +549,14 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_recipe_from_before_there_were_ensembles_means_a_single_network() {
+        let mut old = serde_json::to_value(default_recipe(Mode::Standard)).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("shards").is_some());
+        let recipe: Recipe = serde_json::from_value(old).unwrap();
+        assert_eq!(recipe, default_recipe(Mode::Standard));
+    }
+
+    #[test]
     fn an_ensemble_has_a_bounded_number_of_members_with_hidden_layers() {
         for shards in [json!(1), json!(5), json!(64)] {
             let (recipe, pointers) = resolve_json(Mode::Standard, json!({ "shards": shards }));

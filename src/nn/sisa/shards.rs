@@ -24,7 +24,7 @@ pub fn shard_of(samples: Samples<'_>, n_shards: u32, row: u32) -> u32 {
 
 /// The members of some shards in training, one after another in every epoch, each with all threads.
 ///
-/// A member is what [`train`](crate::nn::train) makes of the same recipe without shards, on the shard's rows, by a
+/// A member is what [`train`](crate::nn::train()) makes of the same recipe without shards, on the shard's rows, by a
 /// seed hashed from the recipe's and the shard's number. So it depends on no row of another shard. A shard without
 /// rows has a member whose every weight is zero: it takes no side.
 #[derive(Debug)]

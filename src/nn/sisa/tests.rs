@@ -311,10 +311,3 @@ fn memory_is_foreseen_for_all_members_and_the_network_they_make() {
     assert!(bytes(&ensemble) > bytes(&single) + 3 * 4 * member + joint - 4 * member);
     assert_eq!(whole(&single).network_hidden(), [256]);
 }
-
-#[test]
-fn a_recipe_from_before_there_were_ensembles_means_a_single_network() {
-    let mut old = serde_json::to_value(recipe(4)).unwrap();
-    old.as_object_mut().unwrap().remove("shards");
-    assert_eq!(serde_json::from_value::<Standard>(old).unwrap().shards, 1);
-}
