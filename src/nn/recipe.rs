@@ -128,7 +128,7 @@ impl Reference {
     }
 }
 
-/// Mini-batch SGD with momentum on mean gradients.
+/// Mini-batch SGD with momentum on mean gradients, or the optimum itself where there is one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standard {
     /// Widths of the hidden layers, input side first; none is multinomial logistic regression.
@@ -143,7 +143,26 @@ pub struct Standard {
     /// Part of the training rows kept out, chosen by keyed hash of the row id.
     pub holdout: f64,
     pub early_stopping: Option<EarlyStopping>,
+    /// Recipes from before there was a choice were solved by SGD.
+    #[serde(default)]
+    pub solver: Solver,
     pub seed: u64,
+}
+
+/// How the weights of `standard` are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Solver {
+    /// Mini-batches.
+    #[default]
+    Sgd,
+    /// The one optimum of a regularised model without hidden layers, to a gradient norm of 1e-10 (see
+    /// [`convex`](super::convex), where biases decay too). `batch_size`, `learning_rate`, `momentum`, `schedule` and
+    /// `early_stopping` mean nothing then.
+    Optimum {
+        /// `σ` of the noise in the objective that certified removal needs (Guo et al. 2020); 0 is none.
+        perturbation: f64,
+    },
 }
 
 impl Standard {
@@ -158,7 +177,20 @@ impl Standard {
             schedule: Schedule::Cosine,
             holdout: 0.05,
             early_stopping: None,
+            solver: Solver::Sgd,
             seed,
+        }
+    }
+
+    /// Regularised logistic regression, to its optimum: the weight decay of Guo et al. 2020, and far more epochs than
+    /// it takes.
+    pub fn optimum(seed: u64, perturbation: f64) -> Self {
+        Self {
+            hidden: vec![],
+            epochs: 100,
+            weight_decay: 1e-3,
+            solver: Solver::Optimum { perturbation },
+            ..Self::new(seed)
         }
     }
 }
