@@ -4,13 +4,15 @@
 //! are those of the `unlearn` types.
 
 use super::number::{Checker, Number, Real, Whole};
-use crate::unlearn::{About, Claim, GradientAscent, Method, ResetLast, Variant};
+use crate::unlearn::{About, Claim, GradientAscent, Method, Newton, ResetLast, Variant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 const EPOCHS: Whole = Whole { min: 1, max: 100 };
 const BATCH_SIZE: Whole = Whole { min: 1, max: 1_000_000 };
 const LEARNING_RATE: Real = Real { min: 1e-9, max: 10.0, max_excluded: false };
+const EPSILON: Real = Real { min: 1e-6, max: 100.0, max_excluded: false };
+const DELTA: Real = Real { min: 1e-12, max: 0.5, max_excluded: false };
 const ASCENT_WEIGHT: Real = Real { min: 0.0, max: 100.0, max_excluded: false };
 
 /// The methods by name.
@@ -20,6 +22,8 @@ pub enum MethodName {
     Retrain,
     GradientAscent,
     ResetLast,
+    Convex,
+    Newton,
 }
 
 impl MethodName {
@@ -28,6 +32,8 @@ impl MethodName {
             Method::Retrain => Self::Retrain,
             Method::GradientAscent(_) => Self::GradientAscent,
             Method::ResetLast(_) => Self::ResetLast,
+            Method::Convex => Self::Convex,
+            Method::Newton(_) => Self::Newton,
         }
     }
 
@@ -36,6 +42,8 @@ impl MethodName {
             Self::Retrain => "retrain",
             Self::GradientAscent => "gradient_ascent",
             Self::ResetLast => "reset_last",
+            Self::Convex => "convex",
+            Self::Newton => "newton",
         }
     }
 }
@@ -49,6 +57,7 @@ struct Field {
 
 const APPROXIMATE: &[MethodName] = &[MethodName::GradientAscent, MethodName::ResetLast];
 const ASCENT: &[MethodName] = &[MethodName::GradientAscent];
+const CERTIFIED: &[MethodName] = &[MethodName::Newton];
 
 const FIELDS: &[Field] = &[
     Field {
@@ -81,6 +90,18 @@ const FIELDS: &[Field] = &[
         methods: ASCENT,
         schema: || ASCENT_WEIGHT.schema(),
     },
+    Field {
+        name: "epsilon",
+        about: "ε of the certificate: how much likelier anything may become, as a power of e.",
+        methods: CERTIFIED,
+        schema: || EPSILON.schema(),
+    },
+    Field {
+        name: "delta",
+        about: "δ of the certificate: the probability that ε does not hold.",
+        methods: CERTIFIED,
+        schema: || DELTA.schema(),
+    },
 ];
 
 /// A method's hyperparameters as requested; what is absent takes the method's default.
@@ -92,6 +113,8 @@ pub struct MethodRequest {
     batch_size: Option<Number>,
     learning_rate: Option<Number>,
     ascent_weight: Option<Number>,
+    epsilon: Option<Number>,
+    delta: Option<Number>,
 }
 
 /// The method, every number checked; wrong ones are noted in `checker` and replaced by defaults.
@@ -107,6 +130,19 @@ pub fn resolve(name: MethodName, requested: Option<MethodRequest>, checker: &mut
                 epochs: epochs(&requested, default.epochs, checker),
                 batch_size: batch_size(&requested, default.batch_size, checker),
                 learning_rate: learning_rate(&requested, default.learning_rate, checker),
+            })
+        }
+        MethodName::Convex => Method::Convex,
+        MethodName::Newton => {
+            let default = Newton::default();
+            Method::Newton(Newton {
+                epsilon: checker.real(
+                    "/hyperparameters/epsilon",
+                    requested.epsilon,
+                    EPSILON,
+                    default.epsilon,
+                ),
+                delta: checker.real("/hyperparameters/delta", requested.delta, DELTA, default.delta),
             })
         }
     }
@@ -141,6 +177,8 @@ fn refuse_foreign_fields(name: MethodName, requested: &MethodRequest, checker: &
         ("batch_size", requested.batch_size.is_some()),
         ("learning_rate", requested.learning_rate.is_some()),
         ("ascent_weight", requested.ascent_weight.is_some()),
+        ("epsilon", requested.epsilon.is_some()),
+        ("delta", requested.delta.is_some()),
     ];
     for (field_name, is_given) in given {
         let field =

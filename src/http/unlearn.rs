@@ -256,7 +256,7 @@ impl Parent {
 
 const fn batch_size(method: &Method) -> Option<usize> {
     match method {
-        Method::Retrain => None,
+        Method::Retrain | Method::Convex | Method::Newton(_) => None,
         Method::GradientAscent(method) => Some(method.batch_size),
         Method::ResetLast(method) => Some(method.batch_size),
     }
@@ -267,6 +267,8 @@ const fn epochs(method: &Method, recipe: &Recipe) -> u32 {
         Method::Retrain => recipe.epochs(),
         Method::GradientAscent(method) => method.epochs,
         Method::ResetLast(method) => method.epochs,
+        // how many it takes is known at the end
+        Method::Convex | Method::Newton(_) => 1,
     }
 }
 

@@ -142,6 +142,7 @@ pub(super) fn report(told: &Told<'_>, outcome: &Unlearned, measured: &Report, ju
         "reason": measured.reason,
         "shortcomings": measured.shortcomings,
         "guard": guard,
+        "certificate": outcome.certificate,
         "promote": promote,
         "revoke_parent": revoke,
         "seconds": {
@@ -172,6 +173,7 @@ pub(super) fn metrics(order: &Unlearn, outcome: &Unlearned, measured: &Report) -
 pub(super) const fn claim_name(claim: Claim) -> &'static str {
     match claim {
         Claim::Exact => "exact",
+        Claim::Certified => "certified",
         Claim::Empirical => "empirical",
     }
 }

@@ -128,6 +128,7 @@ impl From<UnlearnError> for Failure {
         match error {
             UnlearnError::Interrupted => Self::Stopped,
             UnlearnError::Train(error) => error.into(),
+            UnlearnError::NotApplicable(_) => Self::failed("method_not_applicable", &error),
         }
     }
 }

@@ -12,6 +12,10 @@ pub enum Method {
     GradientAscent(GradientAscent),
     /// Approximate: a new output layer, then short training on the retained rows.
     ResetLast(ResetLast),
+    /// Exact, without hidden layers: on to the retained rows' optimum.
+    Convex,
+    /// Certified, without hidden layers: Newton steps and the gradient they leave.
+    Newton(Newton),
 }
 
 /// What a method's result may be called without looking at it.
@@ -20,6 +24,8 @@ pub enum Method {
 pub enum Claim {
     /// By construction the model never saw the rows; replayable from its recipe, data and seed.
     Exact,
+    /// Statistically close to a model that never saw the rows, with the (ε, δ) and assumptions of its certificate.
+    Certified,
     /// Only what the measurements in the report say.
     Empirical,
 }
@@ -30,12 +36,15 @@ impl Method {
             Self::Retrain => "retrain",
             Self::GradientAscent(_) => "gradient_ascent",
             Self::ResetLast(_) => "reset_last",
+            Self::Convex => "convex",
+            Self::Newton(_) => "newton",
         }
     }
 
     pub const fn claim(&self) -> Claim {
         match self {
-            Self::Retrain => Claim::Exact,
+            Self::Retrain | Self::Convex => Claim::Exact,
+            Self::Newton(_) => Claim::Certified,
             Self::GradientAscent(_) | Self::ResetLast(_) => Claim::Empirical,
         }
     }
@@ -46,15 +55,19 @@ impl Method {
             Self::Retrain => &super::retrain::ABOUT,
             Self::GradientAscent(_) => &super::gradient_ascent::ABOUT,
             Self::ResetLast(_) => &super::reset_last::ABOUT,
+            Self::Convex => &super::convex::ABOUT,
+            Self::Newton(_) => &super::newton::ABOUT,
         }
     }
 
     /// Every method with its default numbers, in the order of the catalogue.
-    pub fn all() -> [Self; 3] {
+    pub fn all() -> [Self; 5] {
         [
             Self::Retrain,
             Self::GradientAscent(GradientAscent::default()),
             Self::ResetLast(ResetLast::default()),
+            Self::Convex,
+            Self::Newton(Newton::default()),
         ]
     }
 }
@@ -125,5 +138,18 @@ pub struct ResetLast {
 impl Default for ResetLast {
     fn default() -> Self {
         Self { epochs: 3, batch_size: 64, learning_rate: 0.05 }
+    }
+}
+
+/// What a certificate is to promise.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Newton {
+    pub epsilon: f64,
+    pub delta: f64,
+}
+
+impl Default for Newton {
+    fn default() -> Self {
+        Self { epsilon: 1.0, delta: 1e-4 }
     }
 }

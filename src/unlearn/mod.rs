@@ -1,12 +1,15 @@
 //! Unlearning: methods that remove the influence of rows from a trained network, and their measures.
 //!
-//! Depends on `nn` alone. One file a method ([`retrain`], [`gradient_ascent`], [`reset_last`]); every
+//! Depends on `nn` alone. One file a method ([`retrain`], [`convex`], [`newton`], [`gradient_ascent`], [`reset_last`]); every
 //! approximate one runs inside the same [`guard`]. [`verify()`] measures what came of it.
 
+mod certificate;
 mod context;
+mod convex;
 mod gradient_ascent;
 mod guard;
 mod method;
+mod newton;
 mod pass;
 mod report;
 mod reset_last;
@@ -17,7 +20,8 @@ mod tests;
 mod twin;
 mod verify;
 
-pub use method::{About, Claim, GradientAscent, Method, ResetLast, Variant};
+pub use certificate::{Certificate, budget, perturbation_for};
+pub use method::{About, Claim, GradientAscent, Method, Newton, ResetLast, Variant};
 pub use report::{Measure, Report, Verdict};
 pub use verify::{N_RETRAINED, verify};
 
@@ -81,6 +85,8 @@ pub struct Unlearned {
     pub model: Mlp,
     /// Set when the guard ended the method before it had done its work.
     pub stopped: Option<Stopped>,
+    /// What certified removal can promise.
+    pub certificate: Option<Certificate>,
 }
 
 /// Why the guard stepped in, and what it gave back.
@@ -92,13 +98,16 @@ pub struct Stopped {
     pub rolled_back: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum UnlearnError {
     /// The observer asked to stop.
     #[error("stopped")]
     Interrupted,
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The method cannot keep its promise for this model; says why.
+    #[error("{0}")]
+    NotApplicable(String),
 }
 
 /// The observer's `Break` as an error, so that `?` ends the work.
@@ -114,7 +123,7 @@ fn go_on(answer: ControlFlow<()>) -> Result<(), UnlearnError> {
 /// # Errors
 ///
 /// [`UnlearnError::Interrupted`] when the observer stops it, [`UnlearnError::Train`] when a retraining
-/// diverges. An approximate method that diverges is no error: the guard rolls it back.
+/// diverges, [`UnlearnError::NotApplicable`] when the method cannot keep its promise for this parent. An approximate method that diverges is no error: the guard rolls it back.
 pub fn unlearn(
     method: &Method,
     task: &Task<'_>,
@@ -126,5 +135,7 @@ pub fn unlearn(
         Method::Retrain => retrain::run(&mut context, observer),
         Method::GradientAscent(numbers) => gradient_ascent::run(numbers, &mut context, observer),
         Method::ResetLast(numbers) => reset_last::run(numbers, &mut context, observer),
+        Method::Convex => convex::run(&mut context, observer),
+        Method::Newton(numbers) => newton::run(numbers, &mut context, observer),
     }
 }

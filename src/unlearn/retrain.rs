@@ -21,7 +21,7 @@ pub(super) fn run(context: &mut Context<'_>, observer: &mut dyn Observer) -> Res
     let seed = context.task.seed;
     let mut watch = Reporting { context, observer };
     let model = train_without(watch.context.task, seed, &mut watch)?;
-    Ok(Unlearned { model, stopped: None })
+    Ok(Unlearned { model, stopped: None, certificate: None })
 }
 
 /// Trains by the parent's recipe with another seed, leaving out everything forgotten so far and now.

@@ -227,7 +227,7 @@ fn retraining_passes_and_doing_nothing_never_does() {
     let report = verify(&task, &Method::Retrain, &retrained, true, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{} {:?}", report.reason, report.shortcomings);
 
-    let nothing = Unlearned { model: world.parent.clone(), stopped: None };
+    let nothing = Unlearned { model: world.parent.clone(), stopped: None, certificate: None };
     let method = reset_last();
     let report = verify(&task, &method, &nothing, true, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{}", report.reason);
@@ -241,12 +241,12 @@ fn rows_that_cannot_be_told_apart_leave_the_verdict_open() {
     let world = World::rows(1500);
     let task = world.task();
     let retrained = unlearn(&Method::Retrain, &task, &mut Silent).unwrap();
-    for outcome in [retrained, Unlearned { model: world.parent.clone(), stopped: None }] {
+    for outcome in [retrained, Unlearned { model: world.parent.clone(), stopped: None, certificate: None }] {
         let report = verify(&task, &Method::Retrain, &outcome, true, &mut Silent).unwrap();
         assert_eq!(report.verdict, Verdict::Inconclusive, "{} {:?}", report.reason, report.shortcomings);
     }
     // nor without anything to compare with
-    let nothing = Unlearned { model: world.parent.clone(), stopped: None };
+    let nothing = Unlearned { model: world.parent.clone(), stopped: None, certificate: None };
     let report = verify(&task, &Method::Retrain, &nothing, false, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Inconclusive);
 }

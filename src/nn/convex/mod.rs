@@ -28,7 +28,7 @@ mod rows;
 mod tests;
 mod train;
 
-pub use newton::{MAX_ITERATIONS, Newton, TOLERANCE};
+pub use newton::{MAX_ITERATIONS, Newton, Step, TOLERANCE};
 pub use objective::{Objective, Penalty, Point};
 pub(super) use train::train;
 

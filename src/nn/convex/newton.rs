@@ -81,7 +81,7 @@ impl Newton {
         let enough = 0.3 * TOLERANCE / gradient_norm;
         let precision = (gradient_norm / self.first_norm).min(0.1).max(enough);
         let (direction, products) = self.direction(precision, on_product)?;
-        let length = self.line_search(&direction);
+        let length = self.step_length(&direction);
         if length > 0.0 {
             let mut weights = self.point.weights.clone();
             add_scaled(&mut weights, length, &direction);
@@ -136,7 +136,7 @@ impl Newton {
     /// Accepts what Hager & Zhang 2005 (SIAM J. Optim. 16) call the approximate Wolfe conditions: near the optimum `L`
     /// changes by less than its rounding, while its slope is still precise. Trials are shortened by the secant of the
     /// slope, which is monotone.
-    fn line_search(&self, direction: &[f64]) -> f64 {
+    pub fn step_length(&self, direction: &[f64]) -> f64 {
         const SUFFICIENT: f64 = 1e-4;
         const FLATTER: f64 = 0.8;
         const ROUNDING: f64 = 1e-13;

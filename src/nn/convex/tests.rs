@@ -3,8 +3,8 @@
 use super::*;
 use crate::nn::twin::{Silent, image, problem_data, softmax};
 use crate::nn::{
-    BatchReport, EpochReport, Evaluator, Features, Observer, Problem, Recipe, Samples, Solver, Split,
-    Standard, TrainError,
+    BatchReport, EpochReport, Evaluator, Features, Observer, Problem, Recipe, Samples, Split, Standard,
+    TrainError,
 };
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;

@@ -71,6 +71,7 @@ fn judge(
         } else {
             let basis = match method.claim() {
                 Claim::Exact => "; the claim `exact` rests on the process, which can be replayed",
+                Claim::Certified => "; the claim `certified` rests on its certificate",
                 Claim::Empirical => "",
             };
             let reason = format!(
