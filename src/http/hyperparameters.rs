@@ -5,7 +5,7 @@
 
 use super::extract::optional_object;
 use super::number::{Checker, Number, Real, Whole};
-use crate::nn::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Standard};
+use crate::nn::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Solver, Standard};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,7 @@ const MOMENTUM: Real = Real { min: 0.0, max: 1.0, max_excluded: true };
 const WEIGHT_DECAY: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
 const HOLDOUT: Real = Real { min: 0.0, max: 0.5, max_excluded: false };
 const STEP_FACTOR: Real = Real { min: 1e-6, max: 1.0, max_excluded: false };
+const PERTURBATION: Real = Real { min: 0.0, max: 1e6, max_excluded: false };
 const PATIENCE: Whole = Whole { min: 1, max: 10_000 };
 /// More members than that are worse at everything but forgetting.
 const SHARDS: Whole = Whole { min: 1, max: 64 };
@@ -78,7 +79,7 @@ const FIELDS: &[Field] = &[
     },
     Field {
         name: "weight_decay",
-        about: "λ of λ/2·‖w‖², on weights only.",
+        about: "λ of λ/2·‖w‖², on weights only; above 0 and on biases too with solver `optimum`, where its default is 0.001.",
         modes: STANDARD,
         schema: |_| WEIGHT_DECAY.schema(),
     },
@@ -118,6 +119,19 @@ const FIELDS: &[Field] = &[
         modes: STANDARD,
         schema: |_| SHARDS.schema(),
     },
+    Field {
+        name: "solver",
+        about: "`sgd`, or the `optimum` itself of a model without hidden layers (then the default of `hidden`, with at most 100 `epochs`), where `perturbation` is σ of the noise in the objective that certified removal needs; sizes of batches and steps mean nothing then.",
+        modes: STANDARD,
+        schema: |_| {
+            json!({ "oneOf": [
+                { "type": "string", "enum": ["sgd"] },
+                { "type": "object", "additionalProperties": false, "required": ["optimum"], "properties": {
+                    "optimum": { "type": "object", "additionalProperties": false,
+                                 "properties": { "perturbation": PERTURBATION.schema() } } } },
+            ] })
+        },
+    },
 ];
 
 /// The reference trainers have exactly one hidden layer.
@@ -143,6 +157,14 @@ pub struct HyperparametersRequest {
     #[serde(default, deserialize_with = "optional_object")]
     early_stopping: Option<EarlyStoppingRequest>,
     shards: Option<Number>,
+    solver: Option<SolverRequest>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum SolverRequest {
+    Sgd,
+    Optimum { perturbation: Option<Number> },
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -236,8 +258,36 @@ pub fn resolve(
                 let detail = "mode `standard` has no faults; remove this, or use mode `nn` or `debug`";
                 checker.fail("/faults", detail);
             }
-            Recipe::Standard(standard(&Standard::new(seed), requested, checker))
+            let default = match requested.solver {
+                None | Some(SolverRequest::Sgd) => Standard::new(seed),
+                Some(SolverRequest::Optimum { perturbation }) => {
+                    let pointer = "/hyperparameters/solver/optimum/perturbation";
+                    Standard::optimum(seed, checker.real(pointer, perturbation, PERTURBATION, 0.0))
+                }
+            };
+            let recipe = standard(&default, requested, checker);
+            check_solver(&recipe, checker);
+            Recipe::Standard(recipe)
         }
+    }
+}
+
+/// What has an optimum that can be found.
+fn check_solver(recipe: &Standard, checker: &mut Checker) {
+    if recipe.solver == Solver::Sgd {
+        return;
+    }
+    if !recipe.hidden.is_empty() {
+        let detail = "must be [] with solver `optimum`: with hidden layers there is no one optimum";
+        checker.fail("/hyperparameters/hidden", detail);
+    }
+    if recipe.weight_decay == 0.0 {
+        let detail = "must be above 0 with solver `optimum`: without decay the optimum is not unique";
+        checker.fail("/hyperparameters/weight_decay", detail);
+    }
+    if recipe.early_stopping.is_some() {
+        let detail = "would stop before the optimum; remove it, or use solver `sgd`";
+        checker.fail("/hyperparameters/early_stopping", detail);
     }
 }
 
@@ -253,6 +303,7 @@ fn refuse_foreign_fields(mode: Mode, requested: &HyperparametersRequest, checker
         ("holdout", requested.holdout.is_some()),
         ("early_stopping", requested.early_stopping.is_some()),
         ("shards", requested.shards.is_some()),
+        ("solver", requested.solver.is_some()),
     ];
     for (name, is_given) in given {
         let field = FIELDS.iter().find(|field| field.name == name).expect("every field is in the table");
@@ -336,6 +387,7 @@ fn standard(default: &Standard, requested: &HyperparametersRequest, checker: &mu
         holdout,
         early_stopping: early_stopping.or(default.early_stopping),
         shards,
+        solver: default.solver,
         seed: default.seed,
     }
 }
@@ -575,6 +627,46 @@ mod tests {
         }
         let (recipe, pointers) = resolve_json(Mode::Standard, json!({ "shards": 1, "hidden": [] }));
         assert!(pointers.is_empty() && recipe.shards() == 1);
+    }
+
+    #[test]
+    fn the_optimum_has_defaults_of_its_own_and_comes_back_as_it_was_shown() {
+        let (recipe, pointers) =
+            resolve_json(Mode::Standard, json!({ "solver": { "optimum": { "perturbation": 2 } } }));
+        assert_eq!((&recipe, pointers.as_slice()), (&Recipe::Standard(Standard::optimum(7, 2.0)), &[][..]));
+        assert_eq!(resolve_json(Mode::Standard, Value::Object(present(&recipe))).0, recipe);
+        let (plain, pointers) = resolve_json(Mode::Standard, json!({ "solver": { "optimum": {} } }));
+        assert_eq!((plain, pointers.as_slice()), (Recipe::Standard(Standard::optimum(7, 0.0)), &[][..]));
+        let (sgd, pointers) = resolve_json(Mode::Standard, json!({ "solver": "sgd" }));
+        assert_eq!((sgd, pointers.as_slice()), (Recipe::Standard(Standard::new(7)), &[][..]));
+    }
+
+    #[test]
+    fn a_recipe_from_before_there_was_a_choice_is_read_as_sgd() {
+        let mut stored = json!(Recipe::Standard(Standard::new(3)));
+        stored.as_object_mut().unwrap().remove("solver").unwrap();
+        assert_eq!(serde_json::from_value::<Recipe>(stored).unwrap(), Recipe::Standard(Standard::new(3)));
+        let optimum = Recipe::Standard(Standard::optimum(3, 0.5));
+        assert_eq!(serde_json::from_value::<Recipe>(json!(optimum)).unwrap(), optimum);
+    }
+
+    #[test]
+    fn an_optimum_that_does_not_exist_is_refused() {
+        let optimum = json!({ "optimum": { "perturbation": -1 } });
+        let body = json!({ "solver": optimum, "hidden": [4], "weight_decay": 0, "early_stopping": { "patience": 1 } });
+        assert_eq!(
+            resolve_json(Mode::Standard, body).1,
+            [
+                "/hyperparameters/solver/optimum/perturbation",
+                "/hyperparameters/hidden",
+                "/hyperparameters/weight_decay",
+                "/hyperparameters/early_stopping",
+            ]
+        );
+        assert_eq!(resolve_json(Mode::Nn, json!({ "solver": "sgd" })).1, ["/hyperparameters/solver"]);
+        for wrong in [json!("optimum"), json!({ "optimum": { "sigma": 1 } }), json!({ "sgd": {} })] {
+            assert!(serde_json::from_value::<HyperparametersRequest>(json!({ "solver": wrong })).is_err());
+        }
     }
 
     #[test]

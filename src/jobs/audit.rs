@@ -39,7 +39,7 @@ pub(super) fn execute(
         class: whole_class(&dataset, &asked.trained, &asked.rows),
         seed: run.seed,
     };
-    let outcome = Unlearned { model: weights.mlp.clone(), stopped: None };
+    let outcome = Unlearned { model: weights.mlp.clone(), stopped: None, certificate: None };
 
     let mut watch = Watch::aside(journal);
     watch.journal.expect_nothing();

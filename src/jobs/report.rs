@@ -143,6 +143,7 @@ pub(super) fn report(told: &Told<'_>, outcome: &Unlearned, measured: &Report, ju
         "shortcomings": measured.shortcomings,
         "worse_than_nothing": measured.worse_than_nothing,
         "guard": guard,
+        "certificate": outcome.certificate,
         "promote": promote,
         "revoke_parent": revoke,
         "seconds": {
@@ -174,6 +175,7 @@ pub(super) fn metrics(order: &Unlearn, outcome: &Unlearned, measured: &Report) -
 pub(super) const fn claim_name(claim: Claim) -> &'static str {
     match claim {
         Claim::Exact => "exact",
+        Claim::Certified => "certified",
         Claim::Empirical => "empirical",
     }
 }

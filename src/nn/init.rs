@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 /// ChaCha streams, one for each use of randomness, so that none disturbs another.
 const INIT_STREAM: u64 = 1;
 const RESET_STREAM: u64 = 2;
+const PERTURBATION_STREAM: u64 = 9;
 
 /// Fresh weights by the recipe's rule, zero biases.
 ///
@@ -33,6 +34,14 @@ pub fn init(recipe: &Recipe, n_features: usize, n_classes: usize) -> Mlp {
 pub fn reset_layer(mlp: &mut Mlp, l: usize, seed: u64) {
     let mut rng = stream(seed, RESET_STREAM);
     fill_layer(mlp, l, &mut rng, normal);
+}
+
+/// The linear term of a perturbed objective: `n_params` draws from `N(0, sigma²)`, or nothing when `sigma` is 0.
+///
+/// Its secrecy is what a certificate of removal rests on: who knows the seed knows the noise.
+pub fn perturbation(seed: u64, sigma: f64, n_params: usize) -> Option<Vec<f64>> {
+    let mut rng = stream(seed, PERTURBATION_STREAM);
+    (sigma > 0.0).then(|| (0..n_params).map(|_| sigma * normal(&mut rng)).collect())
 }
 
 fn fill_layer(mlp: &mut Mlp, l: usize, rng: &mut ChaCha8Rng, draw: fn(&mut ChaCha8Rng) -> f64) {

@@ -10,6 +10,7 @@
 mod bank;
 pub mod batch;
 mod buffer;
+pub mod convex;
 pub mod evaluate;
 pub mod hash;
 pub mod init;
@@ -33,7 +34,7 @@ pub(crate) mod twin;
 pub use bank::{Teller, run_all, train_all};
 pub use evaluate::{Evaluation, Evaluator};
 pub use mlp::{Mlp, Shape};
-pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Standard};
+pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Solver, Standard};
 pub use samples::{Features, Samples};
 pub use simd::kernel_family;
 pub use split::Split;

@@ -145,7 +145,7 @@ impl Reference {
     }
 }
 
-/// Mini-batch SGD with momentum on mean gradients.
+/// Mini-batch SGD with momentum on mean gradients, or the optimum itself where there is one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standard {
     /// Widths of the hidden layers, input side first; none is multinomial logistic regression.
@@ -164,12 +164,31 @@ pub struct Standard {
     /// network.
     #[serde(default = "one")]
     pub shards: u32,
+    /// Recipes from before there was a choice were solved by SGD.
+    #[serde(default)]
+    pub solver: Solver,
     pub seed: u64,
 }
 
 /// Recipes written before there were ensembles mean a single network.
 const fn one() -> u32 {
     1
+}
+
+/// How the weights of `standard` are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Solver {
+    /// Mini-batches.
+    #[default]
+    Sgd,
+    /// The one optimum of a regularised model without hidden layers, to a gradient norm of 1e-10 (see
+    /// [`convex`](super::convex), where biases decay too). `batch_size`, `learning_rate`, `momentum`, `schedule` and
+    /// `early_stopping` mean nothing then.
+    Optimum {
+        /// `σ` of the noise in the objective that certified removal needs (Guo et al. 2020); 0 is none.
+        perturbation: f64,
+    },
 }
 
 impl Standard {
@@ -185,7 +204,20 @@ impl Standard {
             holdout: 0.05,
             early_stopping: None,
             shards: 1,
+            solver: Solver::Sgd,
             seed,
+        }
+    }
+
+    /// Regularised logistic regression, to its optimum: the weight decay of Guo et al. 2020, and far more epochs than
+    /// it takes.
+    pub fn optimum(seed: u64, perturbation: f64) -> Self {
+        Self {
+            hidden: vec![],
+            epochs: 100,
+            weight_decay: 1e-3,
+            solver: Solver::Optimum { perturbation },
+            ..Self::new(seed)
         }
     }
 }

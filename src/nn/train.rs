@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::buffer::Buffer;
 use super::evaluate::Evaluator;
 use super::simd::LANES;
-use super::{Mlp, Recipe, Samples, Shape};
+use super::{Mlp, Recipe, Samples, Shape, Solver};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
@@ -104,8 +104,13 @@ pub fn train(
         Recipe::Nn(reference) | Recipe::Debug(reference) => {
             super::reference::train(recipe, reference, problem, observer)
         }
-        Recipe::Standard(standard) if standard.shards > 1 => super::sisa::train(standard, problem, observer),
-        Recipe::Standard(standard) => super::standard::train(standard, problem, observer),
+        Recipe::Standard(standard) => match standard.solver {
+            Solver::Sgd if standard.shards > 1 => super::sisa::train(standard, problem, observer),
+            Solver::Sgd => super::standard::train(standard, problem, observer),
+            Solver::Optimum { perturbation } => {
+                super::convex::train(standard, perturbation, problem, observer)
+            }
+        },
     }
 }
 
@@ -118,7 +123,10 @@ pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_clas
         Recipe::Nn(recipe) | Recipe::Debug(recipe) => {
             super::reference::size_bytes(recipe, n_features, n_classes)
         }
-        Recipe::Standard(recipe) => Batch::size_bytes(&shape, recipe.batch_size),
+        Recipe::Standard(recipe) => match recipe.solver {
+            Solver::Sgd => Batch::size_bytes(&shape, recipe.batch_size),
+            Solver::Optimum { .. } => super::convex::size_bytes(n_rows, n_features, n_classes),
+        },
     };
     let params = match u128::from(recipe.shards()) {
         // weights, velocity, gradient, best weights; the working copy of the reference modes fits in these

@@ -139,9 +139,9 @@ impl Guard {
         match self.stopped {
             Some(stopped) => {
                 let model = self.best.map_or_else(|| context.task.parent.clone(), |(_, mlp)| mlp);
-                Unlearned { model, stopped: Some(stopped) }
+                Unlearned { model, stopped: Some(stopped), certificate: None }
             }
-            None => Unlearned { model: last, stopped: None },
+            None => Unlearned { model: last, stopped: None, certificate: None },
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) trait Unlearner: Default + Serialize + DeserializeOwned {
 pub enum Claim {
     /// By construction the model never saw the rows; replayable from its recipe, data and seed.
     Exact,
+    /// Statistically close to a model that never saw the rows, with the (ε, δ) and assumptions of its certificate.
+    Certified,
     /// Only what the measurements in the report say.
     Empirical,
 }
@@ -189,6 +191,8 @@ macro_rules! methods {
 methods! {
     Retrain in retrain as "retrain",
     Sisa in sisa as "sisa",
+    Convex in convex as "convex",
+    Newton in newton as "newton",
     GradientAscent in gradient_ascent as "gradient_ascent",
     NegGradPlus in neggrad_plus as "neggrad_plus",
     RandomLabel in random_label as "random_label",
@@ -206,6 +210,7 @@ methods! {
 impl Method {
     /// The yardstick of all others.
     pub const RETRAIN: Self = Self::Retrain(Retrain {});
+    pub const CONVEX: Self = Self::Convex(Convex {});
     pub const SISA: Self = Self::Sisa(Sisa {});
 
     pub const fn name(&self) -> &'static str {
@@ -251,7 +256,7 @@ impl Method {
         match (self.whole(EPOCHS.name), self.claim()) {
             (Some(epochs), _) => epochs as u32,
             (None, Claim::Exact) => recipe.epochs(),
-            (None, Claim::Empirical) => 1,
+            (None, Claim::Certified | Claim::Empirical) => 1,
         }
     }
 
@@ -293,7 +298,11 @@ mod tests {
             for text in [about.summary, about.equation, about.cost, about.known_failure, about.source] {
                 assert!(text.len() > 10, "{}", name.name());
             }
-            let promise = if about.claim == Claim::Empirical { "empirical" } else { "exact" };
+            let promise = match about.claim {
+                Claim::Exact => "exact",
+                Claim::Certified => "certified",
+                Claim::Empirical => "empirical",
+            };
             assert!(about.guarantee.starts_with(promise), "{}", name.name());
         }
     }

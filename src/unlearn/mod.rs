@@ -5,7 +5,9 @@
 
 mod bad_teacher;
 mod boundary_shrink;
+mod certificate;
 mod context;
+mod convex;
 mod fine_tune;
 mod gradient_ascent;
 mod guard;
@@ -14,6 +16,7 @@ mod memorised;
 mod method;
 mod msg;
 mod neggrad_plus;
+mod newton;
 mod pass;
 mod random_label;
 mod report;
@@ -30,6 +33,7 @@ mod tests;
 mod twin;
 mod verify;
 
+pub use certificate::{Certificate, budget, perturbation_for};
 pub use gradient_ascent::Variant;
 pub use memorised::{N_FOLDS, memorisation, most_memorised};
 pub use method::*;
@@ -124,6 +128,8 @@ pub struct Unlearned {
     pub model: Mlp,
     /// Set when the guard ended the method before it had done its work.
     pub stopped: Option<Stopped>,
+    /// What certified removal can promise.
+    pub certificate: Option<Certificate>,
 }
 
 /// Why the guard stepped in, and what it gave back.

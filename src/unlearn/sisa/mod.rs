@@ -68,7 +68,7 @@ impl Unlearner for Sisa {
         }
         let mut model = task.parent.clone();
         shards.place(&mut model);
-        Ok(Unlearned { model, stopped: None })
+        Ok(Unlearned { model, stopped: None, certificate: None })
     }
 }
 

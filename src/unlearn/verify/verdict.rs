@@ -80,6 +80,7 @@ fn without_yardstick(case: Case<'_>, after: &Look) -> (Verdict, String) {
     }
     let basis = match case.method.claim() {
         Claim::Exact => "; the claim `exact` rests on the process, which can be replayed",
+        Claim::Certified => "; the claim `certified` rests on its certificate",
         Claim::Empirical => "",
     };
     let reason =
