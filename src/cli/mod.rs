@@ -3,6 +3,7 @@
 
 mod args;
 mod audit;
+mod bench_unlearn;
 mod client;
 mod demo;
 mod draw;
@@ -19,6 +20,7 @@ mod unlearn;
 
 use crate::config::Config;
 use crate::http::serve;
+use bench_unlearn::BenchUnlearnArgs;
 use args::{AuditArgs, Connection, PredictArgs, TrainArgs, UnlearnArgs};
 use clap::{Parser, Subcommand};
 use demo::DemoArgs;
@@ -52,6 +54,8 @@ enum Command {
     Unlearn(UnlearnArgs),
     /// Measure how well a version has forgotten, without changing it.
     Audit(AuditArgs),
+    /// Measure every unlearning method on every kind of forget set, beside retraining; writes tables and a picture.
+    BenchUnlearn(BenchUnlearnArgs),
     /// Ask the server at `--listen` whether it is ready; exit code 0 if it is.
     Healthcheck,
     /// Print the description of the HTTP interface, as in `openapi.yaml`.
@@ -66,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Healthcheck => serve::healthcheck_command(&config),
         Command::Openapi => serve::openapi_command(),
         Command::Demo(args) => block_on(&config, demo::demo(&args, &config)),
+        Command::BenchUnlearn(args) => finish(bench_unlearn::bench(&args, &config)),
         Command::Train(args) => {
             block_on(&config, with_server(&config, &args.connection, async |s| train::train(&args, s).await))
         }
@@ -107,6 +112,10 @@ fn block_on(config: &Config, work: impl Future<Output = Result<(), CliError>>) -
                 done
             },
         );
+    finish(done)
+}
+
+fn finish(done: Result<(), CliError>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

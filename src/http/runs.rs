@@ -10,7 +10,7 @@ use super::view::{PageView, RunView};
 use crate::config::human_bytes;
 use crate::domain::{Kind, ModelName, Progress, Run, Status, Train, Work};
 use crate::jobs::Cancelled;
-use crate::nn::{self, Mode, Recipe, Split};
+use crate::nn::{self, Mode, Recipe, Solver, Split};
 use crate::store::{Page, RunFilter, StoreError};
 use axum::Json;
 use axum::extract::State;
@@ -129,7 +129,11 @@ fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut 
 const fn batch_size(recipe: &Recipe) -> usize {
     match recipe {
         Recipe::Nn(reference) | Recipe::Debug(reference) => reference.batch_size,
-        Recipe::Standard(standard) => standard.batch_size,
+        Recipe::Standard(standard) => match standard.solver {
+            Solver::Sgd => standard.batch_size,
+            // it has none
+            Solver::Optimum { .. } => 0,
+        },
     }
 }
 

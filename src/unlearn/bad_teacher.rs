@@ -25,7 +25,7 @@ pub struct BadTeacher {
 
 impl Default for BadTeacher {
     fn default() -> Self {
-        Self { epochs: 1, batch_size: 64, learning_rate: 0.02, retain_fraction: 0.3 }
+        Self { epochs: 1, batch_size: 64, learning_rate: 0.002, retain_fraction: 0.3 }
     }
 }
 

@@ -94,6 +94,19 @@ impl<'a> Context<'a> {
         self.matched_held_out(mlp, |logits, label| f64::from(u8::from(argmax(logits) == label)))
     }
 
+    /// Mean loss the held-out rows of other classes would have with the label `class`. `None` when there are none.
+    pub(super) fn strangeness(&mut self, mlp: &Mlp, class: u32) -> Option<f64> {
+        let (samples, rows) = (self.non_members.0, self.non_members.1.clone());
+        let (mut sum, mut n) = (0.0f64, 0u32);
+        self.evaluator.for_each(mlp, samples, &rows, |row, logits| {
+            if samples.label(row as usize) != class {
+                sum += f64::from(cross_entropy(logits, class));
+                n += 1;
+            }
+        });
+        (n > 0).then(|| sum / f64::from(n))
+    }
+
     fn matched_held_out(&mut self, mlp: &Mlp, of: impl Fn(&[f32], u32) -> f64) -> Option<f64> {
         let n_classes = self.task.train.n_classes();
         let mut wanted = vec![0.0f64; n_classes];

@@ -32,9 +32,9 @@ impl GradientAscent {
     pub const BOUNDED: Self = Self {
         variant: Variant::Bounded,
         epochs: 2,
-        batch_size: 64,
+        batch_size: 128,
         learning_rate: 0.05,
-        ascent_weight: 0.5,
+        ascent_weight: 0.1,
     };
     pub const PLAIN: Self =
         Self { variant: Variant::Plain, epochs: 5, batch_size: 64, learning_rate: 0.01, ascent_weight: 1.0 };
@@ -50,15 +50,15 @@ impl Default for GradientAscent {
 const LAST_RATE: f64 = 0.4;
 
 /// Forget rows in a step, as a part of the retained ones: a pass over the retained rows then costs only
-/// a quarter more, and still meets the forget set several times.
-pub(super) const FORGET_SHARE: usize = 4;
+/// an eighth more, and still meets the forget set several times.
+pub(super) const FORGET_SHARE: usize = 8;
 
 impl Unlearner for GradientAscent {
     const ABOUT: About = About {
         claim: Claim::Empirical,
         summary: "climbs the loss on the forget rows; `bounded` descends it on the retained rows at the same time",
         equation: "bounded: θ ← θ − η·clip(∇[mean CE(retain) − w·mean CE(forget rows with CE < τ)]), \
-                   τ = ln C for a class, the matched held-out loss for rows; \
+                   τ = the loss of the class on held-out rows of other classes for a class, the matched held-out loss for rows; \
                    plain: θ ← θ + η·clip(∇ mean CE(forget)), no momentum",
         access: &["forget", "retain", "held_out"],
         guarantee: EMPIRICAL,

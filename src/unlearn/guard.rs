@@ -12,7 +12,7 @@ pub(super) const MAX_GRADIENT_NORM: f64 = 10.0;
 pub(super) const MAX_RETAIN_DROP: f64 = 0.01;
 
 /// How often a method that is watched throughout is looked at, in looks a pass.
-pub(super) const LOOKS_PER_EPOCH: u64 = 32;
+pub(super) const LOOKS_PER_EPOCH: u64 = 8;
 
 /// When the guard judges the retain probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +51,14 @@ impl Target {
     }
 }
 
-/// Where the loss of a forget set should end: at `ln C`, where a network guesses evenly, for a class, which a retrained
-/// network does not know either; at the loss of rows like them that no network was trained on for others.
+/// Where the loss of a forget set should end: for a class, where it is as strange to the original as it finds it on
+/// held-out rows of other classes (a retrained network gives it no probability either, and a tenth of it, as guessing
+/// would leave, already shows); for rows, at the loss of rows like them that no network was trained on.
 pub(super) fn loss_bound(context: &mut Context<'_>) -> f64 {
     let task = context.task;
     let guessing = libm::log(task.train.n_classes() as f64);
     match task.class {
-        Some(_) => guessing,
+        Some(class) => context.strangeness(task.parent, class).unwrap_or(guessing),
         None => context.matched_held_out_loss(task.parent).unwrap_or(guessing),
     }
 }

@@ -38,7 +38,7 @@ pub use gradient_ascent::Variant;
 pub use memorised::{N_FOLDS, memorisation, most_memorised};
 pub use method::*;
 pub use report::{ClassAccuracy, Measure, Report, Verdict};
-pub use verify::{Level, N_BANK, N_RETRAINED, verify};
+pub use verify::{Level, N_BANK, N_RETRAINED, Verifier, verify};
 
 use crate::nn::{BatchReport, Mlp, Recipe, Samples, TrainError};
 use std::num::NonZeroUsize;

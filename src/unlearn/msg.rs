@@ -24,7 +24,7 @@ pub struct Msg {
 
 impl Default for Msg {
     fn default() -> Self {
-        Self { epochs: 5, batch_size: 64, learning_rate: 0.05, reset_fraction: 0.98 }
+        Self { epochs: 5, batch_size: 128, learning_rate: 0.2, reset_fraction: 0.98 }
     }
 }
 

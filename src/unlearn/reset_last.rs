@@ -17,7 +17,7 @@ pub struct ResetLast {
 
 impl Default for ResetLast {
     fn default() -> Self {
-        Self { epochs: 3, batch_size: 64, learning_rate: 0.05 }
+        Self { epochs: 2, batch_size: 128, learning_rate: 0.2 }
     }
 }
 
@@ -28,7 +28,7 @@ impl Unlearner for ResetLast {
         equation: "W_L ~ N(0, 2/fan_in), b_L ← 0; then SGD on CE(retain), momentum 0.9, rate falling linearly to zero",
         access: &["retain"],
         guarantee: EMPIRICAL,
-        cost: "a third of a training by default",
+        cost: "a quarter of a training by default",
         known_failure: "the hidden layers start from what the forget set taught them: single memorised rows keep a membership signal",
         source: "Goel et al. 2022 (arXiv:2201.06640), EU-k with k = 1, but with all layers trained afterwards",
     };

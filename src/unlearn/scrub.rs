@@ -29,7 +29,7 @@ impl Default for Scrub {
         Self {
             epochs: 3,
             batch_size: 64,
-            learning_rate: 0.01,
+            learning_rate: 0.005,
             max_epochs: 2,
             teacher_weight: 0.1,
             temperature: 4.0,

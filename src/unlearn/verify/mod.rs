@@ -73,41 +73,84 @@ pub fn verify(
     level: Level,
     observer: &mut dyn Observer,
 ) -> Result<Report, UnlearnError> {
-    let mut context = Context::new(task);
-    context.set_threads(observer.threads());
-    let wording = Wording {
-        of_class: task.class.is_some(),
-        every_retained: level != Level::Quick,
-        lookalikes: task.lookalikes.is_some(),
-    };
-    let case = Case { method, of_class: wording.of_class, stopped: outcome.stopped.as_ref() };
-    let looks = match level {
-        Level::Quick => before_and_after(&mut context, outcome, observer)?,
-        Level::Standard | Level::Thorough { .. } => beside_retrained(&mut context, outcome, observer)?,
-    };
-    let mut found = findings(wording, &looks);
-    if let Level::Thorough { n } = level {
-        found.extend(thorough::findings(&mut context, method, outcome, n, observer)?);
+    Verifier::new(task, level, observer)?.report(method, outcome, observer)
+}
+
+/// What results for one task are measured beside: the original and the retrained models, looked at once for any number
+/// of results.
+pub struct Verifier<'a> {
+    context: Context<'a>,
+    level: Level,
+    before: Look,
+    retrained: Option<[Seen; 2]>,
+}
+
+impl<'a> Verifier<'a> {
+    /// # Errors
+    ///
+    /// [`UnlearnError::Interrupted`] when the observer stops it, [`UnlearnError::Train`] when a retraining diverges.
+    pub fn new(task: &'a Task<'a>, level: Level, observer: &mut dyn Observer) -> Result<Self, UnlearnError> {
+        let mut context = Context::new(task);
+        context.set_threads(observer.threads());
+        let (before, retrained) = match level {
+            Level::Quick => {
+                go_on(observer.on_phase("measure", "measuring the original and the new model"))?;
+                (Look::of(&Answers::of(&mut context, task.parent, false)), None)
+            }
+            Level::Standard | Level::Thorough { .. } => {
+                let (before, pair) = beside_retrained(&mut context, observer)?;
+                (before, Some(pair))
+            }
+        };
+        Ok(Self { context, level, before, retrained })
     }
-    Ok(verdict::report(case, &looks, found))
+
+    /// Measures one result.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`].
+    pub fn report(
+        &mut self,
+        method: &Method,
+        outcome: &Unlearned,
+        observer: &mut dyn Observer,
+    ) -> Result<Report, UnlearnError> {
+        let task = self.context.task;
+        let wording = Wording {
+            of_class: task.class.is_some(),
+            every_retained: self.level != Level::Quick,
+            lookalikes: task.lookalikes.is_some(),
+        };
+        let case = Case { method, of_class: wording.of_class, stopped: outcome.stopped.as_ref() };
+        let after = match &self.retrained {
+            None => Look::of(&Answers::of(&mut self.context, &outcome.model, false)),
+            Some(pair) => {
+                let seen = Seen::of(&mut self.context, &outcome.model, "the new model", observer)?;
+                seen.beside(pair)
+            }
+        };
+        let retrained = self.retrained.as_ref().map(|[first, second]| [first.look.clone(), second.look.clone()]);
+        let looks = Looks { before: self.before.clone(), after, retrained };
+        let mut found = findings(wording, &looks);
+        if let Level::Thorough { n } = self.level {
+            found.extend(thorough::findings(&mut self.context, method, outcome, n, observer)?);
+        }
+        Ok(verdict::report(case, &looks, found))
+    }
 }
 
-fn before_and_after(
-    context: &mut Context<'_>,
-    outcome: &Unlearned,
-    observer: &mut dyn Observer,
-) -> Result<Looks, UnlearnError> {
-    go_on(observer.on_phase("measure", "measuring the original and the new model"))?;
-    let parent = context.task.parent;
-    let mut look = |mlp| Look::of(&Answers::of(context, mlp, false));
-    Ok(Looks { before: look(parent), after: look(&outcome.model), retrained: None })
+impl std::fmt::Debug for Verifier<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("level", &self.level).finish_non_exhaustive()
+    }
 }
 
+/// The original beside two retrained models, and these.
 fn beside_retrained(
     context: &mut Context<'_>,
-    outcome: &Unlearned,
     observer: &mut dyn Observer,
-) -> Result<Looks, UnlearnError> {
+) -> Result<(Look, [Seen; 2]), UnlearnError> {
     let task = context.task;
     let detail = format!("training {N_RETRAINED} networks without the forget set");
     go_on(observer.on_phase("retrain", &detail))?;
@@ -116,24 +159,20 @@ fn beside_retrained(
         (1..=N_RETRAINED as u32).map(|number| keyed_hash(task.seed, Purpose::Probe, number, 0)).collect();
     let models = train_all_without(task, &seeds, observer)?;
     let mut see = |mlp: &Mlp, which: &str| Seen::of(context, mlp, which, observer);
-    let mut before = see(task.parent, "the original model")?;
-    let mut after = see(&outcome.model, "the new model")?;
-    let mut first = see(&models[0], "the first retrained model")?;
-    let mut second = see(&models[1], "the second retrained model")?;
-
-    let own = Closeness::between([first.as_of(), second.as_of()]);
-    for seen in [&mut before, &mut after] {
-        seen.look.closeness = Some(Closeness::to_pair(seen.as_of(), [first.as_of(), second.as_of()]));
-    }
-    let usual = f64::from(first.relearn_steps + second.relearn_steps) / 2.0;
-    for seen in [&mut before, &mut after, &mut first, &mut second] {
-        // what retrained networks know already cannot be relearned
-        seen.look.relearn_ratio = (usual > 0.0).then(|| f64::from(seen.relearn_steps) / usual);
-    }
-    for seen in [&mut first, &mut second] {
+    let before = see(task.parent, "the original model")?;
+    let mut pair =
+        [see(&models[0], "the first retrained model")?, see(&models[1], "the second retrained model")?];
+    let own = Closeness::between([pair[0].as_of(), pair[1].as_of()]);
+    let usual = usual_steps(&pair);
+    for seen in &mut pair {
         seen.look.closeness = Some(own);
+        seen.look.relearn_ratio = seen.relearn_ratio(usual);
     }
-    Ok(Looks { before: before.look, after: after.look, retrained: Some([first.look, second.look]) })
+    Ok((before.beside(&pair), pair))
+}
+
+fn usual_steps([first, second]: &[Seen; 2]) -> f64 {
+    f64::from(first.relearn_steps + second.relearn_steps) / 2.0
 }
 
 /// A network's answers, what was measured in them, and what probing it showed.
@@ -157,6 +196,18 @@ impl Seen {
         let answers = Answers::of(context, mlp, true);
         let look = Look { dormant_accuracy: Some(dormant), ..Look::with_every_attack(&answers) };
         Ok(Self { answers, look, relearn_steps })
+    }
+
+    /// What was seen, compared with a retrained pair.
+    fn beside(self, pair: &[Self; 2]) -> Look {
+        let closeness = Closeness::to_pair(self.as_of(), [pair[0].as_of(), pair[1].as_of()]);
+        let relearn_ratio = self.relearn_ratio(usual_steps(pair));
+        Look { closeness: Some(closeness), relearn_ratio, ..self.look }
+    }
+
+    /// What retrained networks know already cannot be relearned.
+    fn relearn_ratio(&self, usual: f64) -> Option<f64> {
+        (usual > 0.0).then(|| f64::from(self.relearn_steps) / usual)
     }
 
     fn as_of(&self) -> closeness::Of<'_> {
