@@ -4,7 +4,7 @@ use crate::data::{Dataset, ForgetError, resolve_forget_set};
 use crate::domain::{DatasetRef, ForgetSet, ModelRef, Version, Work};
 use crate::nn::{Recipe, Split};
 use crate::store::{Store, StoreError};
-use crate::unlearn::Claim;
+use crate::unlearn::{Claim, Method};
 use uuid::Uuid;
 
 /// Versions of one line that are followed: more forgettings in a row than anyone will ask of one model.
@@ -68,7 +68,7 @@ impl Lineage {
                         version: current.id,
                         forget: order.forget,
                         achieved: achieved(&current.metrics),
-                        exact: order.method.claim() == Claim::Exact,
+                        exact: is_exact(&current.metrics, &order.method),
                     });
                     current.parent.ok_or(LineageError::Broken { version: current.id, what: "parent" })?
                 }
@@ -131,6 +131,11 @@ impl Rows {
 
 /// Key of a version's metrics that says whether its run forgot what it was asked to.
 pub(super) const ACHIEVED: &str = "forgotten";
+
+/// What was done says the version; before `auto` could choose, the order did.
+fn is_exact(metrics: &serde_json::Value, ordered: &Method) -> bool {
+    metrics["claim"].as_str().map_or(ordered.claim() == Claim::Exact, |claim| claim == "exact")
+}
 
 fn achieved(metrics: &serde_json::Value) -> bool {
     metrics[ACHIEVED].as_bool().unwrap_or(false)

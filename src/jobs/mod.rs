@@ -4,6 +4,7 @@
 //! claims the oldest queued run, has it executed and writes what happens through the store.
 
 mod audit;
+mod auto;
 mod control;
 mod executor;
 mod forget;

@@ -139,6 +139,8 @@ impl Shared {
         }
         self.working().remove(&id);
         self.hub.tell(done.events.clone());
+        // a run may follow
+        self.bell.ring();
         Ok(done)
     }
 

@@ -55,6 +55,7 @@ pub(super) fn execute(
         report: None,
         promote: None,
         revoke_parent: false,
+        followed_by: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! A run of kind `unlearn`: a version, rows to forget, a method; a child version and a report.
 
+use super::auto;
 use super::executor::{Failure, Product, Workshop};
 use super::forget::{invalid, lookalikes, settle};
 use super::journal::{Epoch, Journal};
@@ -49,19 +50,21 @@ pub(super) fn execute(
     let threads = journal.threads();
     let mut watch = Watch { verifying: false, ..Watch::aside(journal) };
     let started = Instant::now();
-    let outcome = unlearn::unlearn(&order.method, &task, &mut watch)?;
+    let done = auto::carry_out(run, order, &task, &mut watch)?;
     let unlearn_s = started.elapsed().as_secs_f64();
+    let order = &auto::interim(order, &done);
+    let outcome = &done.outcome;
 
     watch.verifying = true;
     watch.journal.expect_nothing();
     let started = Instant::now();
-    let measured = unlearn::verify(&task, &order.method, &outcome, level(order.verify), &mut watch)?;
+    let measured = unlearn::verify(&task, &order.method, outcome, level(order.verify), &mut watch)?;
     watch.retrain.stop();
     let verify_s = (started.elapsed().saturating_sub(watch.retrain.total)).as_secs_f64();
     let seconds = Seconds { unlearn: unlearn_s, verify: verify_s, retrain: watch.retrain.of_one_s(threads) };
     go(watch.journal.halted())?;
 
-    let judged = Judged::of(order, &outcome, &measured);
+    let judged = Judged::of(order, outcome, &measured);
     let forget_digest = report::rows_digest(&forget);
     let told = Told { run, order, forget: &forget, digest: &forget_digest, seconds };
     let child = Model {
@@ -84,17 +87,20 @@ pub(super) fn execute(
         ]),
     };
     let kept = workshop.keep(&child)?;
-    let mut metrics = report::metrics(order, &outcome, &measured);
+    let mut metrics = report::metrics(order, outcome, &measured);
     metrics["weights_digest"] = json!(child.weights_digest());
+    let mut report = report::report(&told, outcome, &measured, &judged);
+    report["auto"] = json!(done.choice);
     Ok(Product {
         version: kept.version,
         parent: Some(parent.id),
         digest: kept.digest,
         size_bytes: kept.size_bytes,
         metrics,
-        report: Some(report::report(&told, &outcome, &measured, &judged)),
+        report: Some(report),
         promote: judged.promoted_alias(order).map(alias).transpose()?,
         revoke_parent: judged.revokes(),
+        followed_by: done.exact,
     })
 }
 

@@ -90,6 +90,11 @@ impl Batch {
         self.team = team;
     }
 
+    /// The threads that work on this batch, for what else there is to do in a step.
+    pub fn team(&mut self) -> &mut Team {
+        &mut self.team
+    }
+
     pub fn n_threads(&self) -> usize {
         self.team.n_threads()
     }

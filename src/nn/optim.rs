@@ -3,6 +3,7 @@
 use super::batch::{Batch, Rates};
 use super::buffer::Buffer;
 use super::kernels::elementwise::{descend, sum_squares};
+use super::team::{Team, shares, take_front};
 use super::{Mlp, Schedule};
 
 /// Velocity of SGD with momentum:
@@ -49,24 +50,48 @@ impl Sgd {
 #[derive(Clone, Debug)]
 pub struct ClippedSgd {
     velocity: Buffer,
+    /// Of the gradient's squares, a chunk each: whoever adds up which, the sum stays the same.
+    sums: Vec<f64>,
     momentum: f32,
     limit: f64,
 }
 
 impl ClippedSgd {
     pub fn new(mlp: &Mlp, momentum: f64, limit: f64) -> Self {
-        Self { velocity: Buffer::zeroed(mlp.params().len()), momentum: momentum as f32, limit }
+        let n = mlp.params().len();
+        let sums = vec![0.0; n.div_ceil(CHUNK)];
+        Self { velocity: Buffer::zeroed(n), sums, momentum: momentum as f32, limit }
     }
 
-    /// One step along `gradient`, which lies as the parameter buffer does; returns its norm.
-    pub fn step(&mut self, mlp: &mut Mlp, gradient: &[f32], learning_rate: f64) -> f64 {
-        let norm = norm(gradient);
+    /// One step along `gradient`, which lies as the parameter buffer does, by the threads of `team`; returns its norm.
+    pub fn step(&mut self, mlp: &mut Mlp, gradient: &[f32], learning_rate: f64, team: &mut Team) -> f64 {
+        let n_chunks = self.sums.len();
+        let mut sums = &mut self.sums[..];
+        let pieces = shares(n_chunks, team.n_pieces()).map(|chunks| (take_front(&mut sums, chunks.len()), chunks));
+        team.each(pieces, |(sums, chunks)| {
+            for (sum, chunk) in sums.iter_mut().zip(chunks) {
+                *sum = sum_squares(&gradient[chunk * CHUNK..gradient.len().min((chunk + 1) * CHUNK)]);
+            }
+        });
+        let norm = self.sums.iter().sum::<f64>().sqrt();
         let scale = if norm > self.limit { (self.limit / norm) as f32 } else { 1.0 };
-        let weights = mlp.params_mut();
-        descend(gradient, scale, self.momentum, learning_rate as f32, &mut self.velocity, weights);
+        let (momentum, learning_rate) = (self.momentum, learning_rate as f32);
+        let (mut velocity, mut weights, mut rest) = (&mut self.velocity[..], mlp.params_mut(), gradient);
+        let pieces = shares(n_chunks, team.n_pieces()).map(|chunks| {
+            let len = rest.len().min(chunks.len() * CHUNK);
+            let (gradient, tail) = rest.split_at(len);
+            rest = tail;
+            (gradient, take_front(&mut velocity, len), take_front(&mut weights, len))
+        });
+        team.each(pieces, |(gradient, velocity, weights)| {
+            descend(gradient, scale, momentum, learning_rate, velocity, weights);
+        });
         norm
     }
 }
+
+/// Parameters that are stepped over together.
+const CHUNK: usize = 16_384;
 
 /// L2 norm, summed in f64.
 pub fn norm(values: &[f32]) -> f64 {
@@ -115,8 +140,8 @@ mod tests {
             padded[0] = gradient[0];
             padded[mlp.params().len() / 2] = gradient[1];
             let mut sgd = ClippedSgd::new(&mlp, momentum, 1.0);
-            let norm = sgd.step(&mut mlp, &padded, 0.5);
-            sgd.step(&mut mlp, &padded, 0.5);
+            let norm = sgd.step(&mut mlp, &padded, 0.5, &mut Team::alone());
+            sgd.step(&mut mlp, &padded, 0.5, &mut Team::alone());
             (norm, mlp.to_params())
         };
         let (norm, params) = step([3.0, 4.0], 0.0);

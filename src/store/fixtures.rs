@@ -84,6 +84,7 @@ pub(crate) fn product() -> Publish {
         report: None,
         promote: None,
         revoke_parent: false,
+        followed_by: None,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Publish {
     /// The alias of the run's model to point at the new version.
     pub promote: Option<ModelName>,
     pub revoke_parent: bool,
+    /// A run that is to follow: it is queued in the same moment or not at all.
+    pub followed_by: Option<Run>,
 }
 
 /// What a publication wrote.
@@ -38,6 +40,7 @@ pub struct Publish {
 pub struct Publication {
     pub run: Run,
     pub version: Version,
+    /// Of the run and of the one that follows.
     pub events: Vec<Event>,
 }
 
@@ -107,7 +110,10 @@ impl Store {
                 "revoked": revoked,
             }),
         };
-        let events = apply(&mut tx, &mut run, RunChange::to(Status::Succeeded), vec![told]).await?;
+        let mut events = apply(&mut tx, &mut run, RunChange::to(Status::Succeeded), vec![told]).await?;
+        if let Some(next) = publish.followed_by {
+            events.push(run::insert(&mut tx, next).await?.1);
+        }
         tx.commit().await?;
         Ok(Publication { run, version, events })
     }

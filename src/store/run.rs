@@ -45,6 +45,42 @@ const REPORT: &str = "select report from run where run_id = $1";
 const EVENTS: &str = "select run_id, seq, kind, data, at_ms from event
     where run_id = $1 and seq > $2 order by seq limit $3";
 
+/// The run and its first event, as part of a transaction.
+pub(super) async fn insert(tx: &mut SqliteConnection, run: Run) -> Result<(Run, Event), StoreError> {
+    let mut run = Run {
+        status: Status::Queued,
+        progress: Progress { epoch: 0, ..run.progress },
+        best: None,
+        error: None,
+        last_seq: 0,
+        version: None,
+        attempt: 0,
+        created_at: to_ms(run.created_at),
+        started_at: None,
+        finished_at: None,
+        ..run
+    };
+    sqlx::query(INSERT)
+        .bind(run.id.to_string())
+        .bind(kind_name(run.work.kind()))
+        .bind(run.status.name())
+        .bind(&run.model)
+        .bind(json(&run.work))
+        .bind(json(&run.dataset))
+        .bind(run.seed.to_string())
+        .bind(i64::from(run.progress.epochs))
+        .bind(json(&run.tags))
+        .bind(run.deadline_s.map(big))
+        .bind(run.created_at.timestamp_millis())
+        .execute(&mut *tx)
+        .await?;
+    let first = status_event(&run, None);
+    let event = change::number(&mut run, vec![first], now()).remove(0);
+    change::insert_event(tx, &event).await?;
+    sqlx::query(SET_LAST_SEQ).bind(run.id.to_string()).bind(big(run.last_seq)).execute(&mut *tx).await?;
+    Ok((run, event))
+}
+
 /// All conditions that are given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
@@ -64,40 +100,10 @@ impl Store {
     /// Inserts the run with its first event (`status`, `queued`), in one transaction. What a new run cannot
     /// have yet (progress, attempts, an ending) is reset. Ids are UUIDv7: their order is the queue's.
     pub async fn insert_run(&self, run: Run) -> Result<(Run, Event), StoreError> {
-        let mut run = Run {
-            status: Status::Queued,
-            progress: Progress { epoch: 0, ..run.progress },
-            best: None,
-            error: None,
-            last_seq: 0,
-            version: None,
-            attempt: 0,
-            created_at: to_ms(run.created_at),
-            started_at: None,
-            finished_at: None,
-            ..run
-        };
         let mut tx = self.begin().await?;
-        sqlx::query(INSERT)
-            .bind(run.id.to_string())
-            .bind(kind_name(run.work.kind()))
-            .bind(run.status.name())
-            .bind(&run.model)
-            .bind(json(&run.work))
-            .bind(json(&run.dataset))
-            .bind(run.seed.to_string())
-            .bind(i64::from(run.progress.epochs))
-            .bind(json(&run.tags))
-            .bind(run.deadline_s.map(big))
-            .bind(run.created_at.timestamp_millis())
-            .execute(&mut *tx)
-            .await?;
-        let first = status_event(&run, None);
-        let event = change::number(&mut run, vec![first], now()).remove(0);
-        change::insert_event(&mut tx, &event).await?;
-        sqlx::query(SET_LAST_SEQ).bind(run.id.to_string()).bind(big(run.last_seq)).execute(&mut *tx).await?;
+        let inserted = insert(&mut tx, run).await?;
         tx.commit().await?;
-        Ok((run, event))
+        Ok(inserted)
     }
 
     pub async fn run(&self, id: Uuid) -> Result<Run, StoreError> {

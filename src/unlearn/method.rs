@@ -189,6 +189,7 @@ macro_rules! methods {
 }
 
 methods! {
+    Auto in auto as "auto",
     Retrain in retrain as "retrain",
     Sisa in sisa as "sisa",
     Convex in convex as "convex",

@@ -3,6 +3,7 @@
 //! Depends on `nn` alone. One file a method, all of them [`method::Unlearner`]s in one table; every
 //! approximate one runs inside the same [`guard`]. [`verify()`] measures what came of it.
 
+mod auto;
 mod bad_teacher;
 mod boundary_shrink;
 mod certificate;
@@ -33,6 +34,7 @@ mod tests;
 mod twin;
 mod verify;
 
+pub use auto::{Best, Candidate, best_of, exact_method};
 pub use certificate::{Certificate, budget, perturbation_for};
 pub use gradient_ascent::Variant;
 pub use memorised::{N_FOLDS, memorisation, most_memorised};

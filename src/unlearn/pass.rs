@@ -176,7 +176,7 @@ impl Descent {
         if let Some(factors) = &self.factors {
             self.gradient.iter_mut().zip(factors).for_each(|(g, &factor)| *g *= factor);
         }
-        self.sgd.step(mlp, &self.gradient, learning_rate);
+        self.sgd.step(mlp, &self.gradient, learning_rate, batch.team());
     }
 }
 

@@ -116,7 +116,10 @@ fn reset_last() -> Method {
 
 fn all() -> Vec<Method> {
     let others = Method::all().filter(|method| {
-        !matches!(method, Method::Retrain(_) | Method::GradientAscent(_) | Method::ResetLast(_))
+        !matches!(
+            method,
+            Method::Auto(_) | Method::Retrain(_) | Method::GradientAscent(_) | Method::ResetLast(_)
+        )
             && method.applies_to(&World::class(400).recipe).is_ok()
     });
     [Method::RETRAIN, bounded(), plain(), reset_last()].into_iter().chain(others).collect()

@@ -3,10 +3,11 @@
 use super::margins::margin;
 use crate::nn::hash::{Purpose, keyed_hash};
 use crate::nn::{self, BatchReport, Evaluator, Mlp, Samples, Teller};
+use crate::unlearn::auto::Worker;
 use crate::unlearn::context::{Context, probe_of};
 use crate::unlearn::method::Method;
 use crate::unlearn::retrain::{train_with, train_without, with_seed};
-use crate::unlearn::{Observer, Task, UnlearnEpoch, UnlearnError, go_on, unlearn};
+use crate::unlearn::{Observer, Task, UnlearnError, go_on, unlearn};
 use std::ops::ControlFlow;
 
 /// The rows margins are kept of: up to 2,000 of each set, by keyed hash.
@@ -150,28 +151,11 @@ fn work(
     }
 }
 
-/// A method at work on a bank's network.
-struct Worker<'t, 'a>(&'t mut Teller<'a>);
-
-impl Observer for Worker<'_, '_> {
-    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
-        nn::Observer::on_batch(self.0, report)
-    }
-
-    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-        self.0.answer()
-    }
-
-    fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-        self.0.answer()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::Mislabelled;
     use super::*;
-    use crate::unlearn::ResetLast;
+    use crate::unlearn::{ResetLast, UnlearnEpoch};
     use std::num::NonZeroUsize;
 
     struct On(usize);

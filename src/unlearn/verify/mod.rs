@@ -38,7 +38,8 @@ use crate::nn::hash::{Purpose, keyed_hash};
 use closeness::Closeness;
 use looks::{Look, Looks};
 use measures::{Wording, findings};
-use probes::{dormant_accuracy, relearn_steps};
+pub(super) use probes::dormant_accuracy;
+use probes::relearn_steps;
 use responses::Answers;
 use verdict::Case;
 
@@ -74,6 +75,27 @@ pub fn verify(
     observer: &mut dyn Observer,
 ) -> Result<Report, UnlearnError> {
     Verifier::new(task, level, observer)?.report(method, outcome, observer)
+}
+
+/// What can be said of a network without any to compare it with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// Of the membership attack on the forget set against the non-members.
+    pub(super) auc: Option<f64>,
+    pub(super) forget_accuracy: f64,
+    /// On a probe.
+    pub(super) retain_accuracy: f64,
+}
+
+impl Standing {
+    pub(super) fn of(context: &mut Context<'_>, mlp: &Mlp) -> Self {
+        let look = Look::of(&Answers::of(context, mlp, false));
+        Self {
+            auc: look.attack.map(|attack| attack.auc),
+            forget_accuracy: look.forget.accuracy,
+            retain_accuracy: look.retain_accuracy,
+        }
+    }
 }
 
 /// What results for one task are measured beside: the original and the retrained models, looked at once for any number

@@ -21,7 +21,7 @@ const LATER: u32 = 8;
 
 /// Accuracy on the forget set after one epoch of training on the retained rows only: knowledge that was
 /// hidden rather than removed comes back (arXiv:2505.22310).
-pub(super) fn dormant_accuracy(
+pub(in crate::unlearn) fn dormant_accuracy(
     context: &mut Context<'_>,
     mlp: &Mlp,
     observer: &mut dyn Observer,
