@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::rows::parse_list;
+use crate::unlearn::MethodName;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -170,8 +171,8 @@ pub struct UnlearnArgs {
     #[command(flatten)]
     pub forget: ForgetArgs,
 
-    /// How to forget.
-    #[arg(long, default_value = "gradient_ascent", value_parser = ["gradient_ascent", "reset_last", "retrain", "sisa"])]
+    /// How to forget; `auto` is exact where that is quick, else the best of several methods with an exact run behind.
+    #[arg(long, default_value = "auto", value_parser = clap::builder::PossibleValuesParser::new(MethodName::ALL.iter().map(|name| name.name())))]
     pub method: String,
 
     /// Of `gradient_ascent`: `bounded` (the default), or `plain`, which is what people try first.

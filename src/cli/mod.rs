@@ -20,8 +20,8 @@ mod unlearn;
 
 use crate::config::Config;
 use crate::http::serve;
-use bench_unlearn::BenchUnlearnArgs;
 use args::{AuditArgs, Connection, PredictArgs, TrainArgs, UnlearnArgs};
+use bench_unlearn::BenchUnlearnArgs;
 use clap::{Parser, Subcommand};
 use demo::DemoArgs;
 use error::{CliError, EXIT_CODES};

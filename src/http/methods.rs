@@ -18,21 +18,23 @@ pub fn resolve(name: MethodName, requested: Option<MethodRequest>, checker: &mut
     let variant = requested.get("variant").and_then(Value::as_str);
     let defaults = name.defaults(variant);
     let mut numbers = defaults.hyperparameters();
-    for (key, value) in &requested {
-        let pointer = format!("/hyperparameters/{}", escaped(key));
-        let Some(field) = name.fields().iter().find(|field| field.name == key) else {
-            checker.fail(pointer, format!("method `{}` has no such hyperparameter; it has {}", name.name(), known(name)));
-            continue;
-        };
+    let pointer = |key: &str| format!("/hyperparameters/{}", escaped(key));
+    for key in requested.keys().filter(|key| !name.fields().iter().any(|field| field.name == *key)) {
+        let detail = format!("method `{}` has no such hyperparameter; it has {}", name.name(), known(name));
+        checker.fail(pointer(key), detail);
+    }
+    // in the order they are described
+    for field in name.fields() {
+        let Some(value) = requested.get(field.name) else { continue };
         if let (Some(wanted), Some(variant)) = (field.only_with, variant)
             && wanted != variant
         {
-            checker.fail(pointer, format!("belongs to `{wanted}`, which this is not; remove it"));
+            checker.fail(pointer(field.name), format!("belongs to `{wanted}`, which this is not; remove it"));
             continue;
         }
         match check(field.domain, value) {
-            Ok(value) => drop(numbers.insert(key.clone(), value)),
-            Err(detail) => checker.fail(pointer, detail),
+            Ok(value) => drop(numbers.insert(field.name.to_owned(), value)),
+            Err(detail) => checker.fail(pointer(field.name), detail),
         }
     }
     Method::from_hyperparameters(name, numbers).unwrap_or(defaults)
@@ -40,7 +42,8 @@ pub fn resolve(name: MethodName, requested: Option<MethodRequest>, checker: &mut
 
 /// The value as the method takes it, if it may be one.
 fn check(domain: Domain, value: &Value) -> Result<Value, String> {
-    let number = || serde_json::from_value::<Number>(value.clone()).map_err(|_| "must be a number".to_owned());
+    let number =
+        || serde_json::from_value::<Number>(value.clone()).map_err(|_| "must be a number".to_owned());
     match domain {
         Domain::Whole { min, max } => Whole { min, max }.check(number()?).map(Value::from),
         Domain::Real { min, max } => Real { min, max, max_excluded: false }.check(number()?).map(Value::from),

@@ -29,6 +29,10 @@ use uuid::Uuid;
 
 const BOUND: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
 
+const fn auto() -> MethodName {
+    MethodName::Auto
+}
+
 /// An unlearning order as requested.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +42,10 @@ pub struct UnlearnRequest {
     /// What to forget.
     #[serde(deserialize_with = "object")]
     forget: ForgetRequest,
-    /// How; `GET /unlearn/methods` describes them.
+    /// How; `GET /unlearn/methods` describes them. Without it `auto`: exact where that is quick, else the best of several
+    /// methods now and an exact run behind it.
+    #[serde(default = "auto")]
+    #[schema(default = "auto")]
     method: MethodName,
     #[serde(default, deserialize_with = "optional_object")]
     hyperparameters: Option<MethodRequest>,

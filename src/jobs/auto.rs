@@ -22,7 +22,7 @@ pub(super) struct Done {
     /// For the report; `None` unless the choice was ours.
     pub(super) choice: Option<Value>,
     /// The exact run that is to follow.
-    pub(super) exact: Option<Run>,
+    pub(super) exact: Option<Box<Run>>,
 }
 
 /// Does what was ordered: with `auto`, what suits the model and the time it would take.
@@ -67,7 +67,12 @@ pub(super) fn carry_out(
         best.candidates.len()
     );
     let choice = told(why, Some(follower.id), &best.candidates, &best.method);
-    Ok(Done { method: best.method, outcome: best.outcome, choice: Some(choice), exact: Some(follower) })
+    Ok(Done {
+        method: best.method,
+        outcome: best.outcome,
+        choice: Some(choice),
+        exact: Some(Box::new(follower)),
+    })
 }
 
 /// The order without what only the exact run behind it may do: an interim version revokes nothing.

@@ -67,7 +67,8 @@ impl ClippedSgd {
     pub fn step(&mut self, mlp: &mut Mlp, gradient: &[f32], learning_rate: f64, team: &mut Team) -> f64 {
         let n_chunks = self.sums.len();
         let mut sums = &mut self.sums[..];
-        let pieces = shares(n_chunks, team.n_pieces()).map(|chunks| (take_front(&mut sums, chunks.len()), chunks));
+        let pieces =
+            shares(n_chunks, team.n_pieces()).map(|chunks| (take_front(&mut sums, chunks.len()), chunks));
         team.each(pieces, |(sums, chunks)| {
             for (sum, chunk) in sums.iter_mut().zip(chunks) {
                 *sum = sum_squares(&gradient[chunk * CHUNK..gradient.len().min((chunk + 1) * CHUNK)]);
@@ -145,7 +146,10 @@ mod tests {
             (norm, mlp.to_params())
         };
         let (norm, params) = step([3.0, 4.0], 0.0);
-        assert!(norm == 5.0 && (params[0] - 0.4).abs() < 1e-6 && (params[1] - 0.2).abs() < 1e-6, "{params:?}");
+        assert!(
+            norm == 5.0 && (params[0] - 0.4).abs() < 1e-6 && (params[1] - 0.2).abs() < 1e-6,
+            "{params:?}"
+        );
         let (norm, params) = step([0.25, 0.0], 0.5);
         // 0.125, then half of that velocity again and the gradient
         assert_eq!((norm, params[0]), (0.25, 1.0 - 0.125 - 0.1875));

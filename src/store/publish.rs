@@ -32,7 +32,7 @@ pub struct Publish {
     pub promote: Option<ModelName>,
     pub revoke_parent: bool,
     /// A run that is to follow: it is queued in the same moment or not at all.
-    pub followed_by: Option<Run>,
+    pub followed_by: Option<Box<Run>>,
 }
 
 /// What a publication wrote.
@@ -112,7 +112,7 @@ impl Store {
         };
         let mut events = apply(&mut tx, &mut run, RunChange::to(Status::Succeeded), vec![told]).await?;
         if let Some(next) = publish.followed_by {
-            events.push(run::insert(&mut tx, next).await?.1);
+            events.push(run::insert(&mut tx, *next).await?.1);
         }
         tx.commit().await?;
         Ok(Publication { run, version, events })

@@ -6,8 +6,8 @@ use super::context::Context;
 use super::method::{About, Claim, Domain, EMPIRICAL, Field, Unlearner};
 use super::verify::{Standing, dormant_accuracy};
 use super::{
-    GradientAscent, Method, Msg, NegGradPlus, Observer, ResetLast, Task, UnlearnEpoch, UnlearnError, Unlearned,
-    go_on, unlearn,
+    GradientAscent, Method, Msg, NegGradPlus, Observer, ResetLast, Task, UnlearnEpoch, UnlearnError,
+    Unlearned, go_on, unlearn,
 };
 use crate::nn::{self, BatchReport, Recipe, Solver, Teller, run_all};
 use serde::{Deserialize, Serialize};
@@ -46,11 +46,7 @@ impl Unlearner for Auto {
         "Predicted seconds of an exact method up to which it is done at once.",
     )];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         best_of(context.task, observer).map(|best| best.outcome)
     }
 }
@@ -120,7 +116,8 @@ pub fn best_of(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Best, Unl
         answer = observer.on_batch(report);
         answer
     };
-    let all = run_all(&methods, threads, &mut on_batch, |method, teller| attempt(task, method, &before, teller));
+    let all =
+        run_all(&methods, threads, &mut on_batch, |method, teller| attempt(task, method, &before, teller));
     // it may have come too late to stop anything
     go_on(answer)?;
     let mut tried: Vec<(Candidate, Unlearned)> = all.into_iter().collect::<Result<_, _>>()?;
@@ -198,7 +195,11 @@ mod tests {
         let alone = unlearn(&best.method, &task, &mut Silent).unwrap();
         assert!(best.outcome.model == alone.model);
         let chosen = best.candidates.iter().find(|c| c.method == best.method.name()).unwrap();
-        assert!(best.candidates.iter().all(|c| c.stopped || chosen.score <= c.score), "{:?}", best.candidates);
+        assert!(
+            best.candidates.iter().all(|c| c.stopped || chosen.score <= c.score),
+            "{:?}",
+            best.candidates
+        );
         assert_eq!(best.candidates.len(), 3);
     }
 

@@ -3,9 +3,7 @@
 use super::context::Context;
 use super::gradient_ascent::FORGET_SHARE;
 use super::guard::{Advice, Watch};
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::pass::{Course, MOMENTUM, Plan, Rows};
 use super::retrain::with_seed;
 use super::teacher::{Teacher, divergence};
@@ -52,11 +50,7 @@ impl Unlearner for BadTeacher {
         ),
     ];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let n_forget = (self.batch_size / FORGET_SHARE).max(1);
         let mut asked = context.retain.clone();
@@ -65,15 +59,11 @@ impl Unlearner for BadTeacher {
         let mut retain = Rows::new(&asked, self.batch_size, task.seed);
         let mut forget = Rows::new(task.forget, n_forget, task.seed);
         let capacity = self.batch_size + n_forget;
-        let untrained = init(
-            &with_seed(task.recipe, task.seed ^ 1),
-            task.train.n_features(),
-            task.train.n_classes(),
-        );
+        let untrained =
+            init(&with_seed(task.recipe, task.seed ^ 1), task.train.n_features(), task.train.n_classes());
         let mut competent = Teacher::new(task.parent.clone(), capacity);
         let mut incompetent = Teacher::new(untrained, capacity);
-        let plan =
-            Plan { epochs: self.epochs, capacity, momentum: MOMENTUM, watch: Watch::AtTheEnd };
+        let plan = Plan { epochs: self.epochs, capacity, momentum: MOMENTUM, watch: Watch::AtTheEnd };
         let n_classes = task.train.n_classes();
         let mut course = Course::new(context, observer, task.parent.clone(), plan);
         for epoch in 1..=self.epochs {
@@ -83,7 +73,8 @@ impl Unlearner for BadTeacher {
             let advice = course.epoch(&retain.beside(&forget), rate, &mut |batch, mlp, rows| {
                 let n_kept = rows.iter().take_while(|row| task.forget.binary_search(row).is_err()).count();
                 let (kept, forgotten) = rows.split_at(n_kept);
-                let wanted = [competent.ask(task.train, kept), incompetent.ask(task.train, forgotten)].concat();
+                let wanted =
+                    [competent.ask(task.train, kept), incompetent.ask(task.train, forgotten)].concat();
                 batch.load(task.train, rows);
                 batch.forward(mlp);
                 batch.loss_by(|i, _, logits| divergence(&wanted[i * n_classes..][..n_classes], logits, 1.0));

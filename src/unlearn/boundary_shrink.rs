@@ -2,9 +2,7 @@
 
 use super::context::Context;
 use super::guard::{Advice, Watch};
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::pass::{Course, Plan, Rows, cross_entropy};
 use super::saliency::CHUNK;
 use super::{Observer, Task, UnlearnError, Unlearned, go_on};
@@ -51,23 +49,17 @@ impl Unlearner for BoundaryShrink {
         ),
     ];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
-        go_on(observer.on_phase("select", "looking for the class across each forget row's nearest boundary"))?;
+        go_on(
+            observer.on_phase("select", "looking for the class across each forget row's nearest boundary"),
+        )?;
         let labels = nearest_other_labels(task, self.step as f32);
         let relabelled =
             Samples::new(task.train.features(), &labels, task.train.n_features(), task.train.n_classes());
         let mut forget = Rows::new(task.forget, self.batch_size, task.seed);
-        let plan = Plan {
-            epochs: self.epochs,
-            capacity: self.batch_size,
-            momentum: 0.0,
-            watch: Watch::Throughout,
-        };
+        let plan =
+            Plan { epochs: self.epochs, capacity: self.batch_size, momentum: 0.0, watch: Watch::Throughout };
         let mut course = Course::new(context, observer, task.parent.clone(), plan);
         let mut advice = course.look()?;
         for epoch in 1..=self.epochs {

@@ -91,11 +91,7 @@ impl Unlearner for Convex {
         regularised(recipe).map(drop).map_err(|error| error.to_string())
     }
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let (n_features, n_classes) = (context.task.train.n_features(), context.task.train.n_classes());
         let mut newton = begin(context, observer)?;
         for epoch in 1..=MAX_ITERATIONS {

@@ -33,11 +33,7 @@ impl Unlearner for FineTune {
     };
     const FIELDS: &'static [Field] = &[EPOCHS, BATCH_SIZE, LEARNING_RATE];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let plan = Plan {
             epochs: self.epochs,
             capacity: self.batch_size,

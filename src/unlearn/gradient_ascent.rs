@@ -2,9 +2,7 @@
 
 use super::context::Context;
 use super::guard::{Advice, Watch, loss_bound};
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::pass::{Course, MOMENTUM, Plan, Rows};
 use super::{Observer, UnlearnError, Unlearned};
 use serde::{Deserialize, Serialize};
@@ -91,11 +89,7 @@ impl Unlearner for GradientAscent {
         if variant == "plain" { Self::PLAIN } else { Self::BOUNDED }
     }
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         match self.variant {
             Variant::Bounded => bounded(self, context, observer),
             Variant::Plain => plain(self, context, observer),

@@ -96,12 +96,7 @@ impl Guard {
     }
 
     /// Looks at the present state, after `step` steps.
-    pub(super) fn look(
-        &mut self,
-        context: &mut Context<'_>,
-        mlp: &Mlp,
-        step: u64,
-    ) -> (Advice, GuardReport) {
+    pub(super) fn look(&mut self, context: &mut Context<'_>, mlp: &Mlp, step: u64) -> (Advice, GuardReport) {
         let (forget, probe) = (context.forget_probe(mlp), context.probe_accuracy(mlp));
         self.seen = Some((forget.loss, forget.accuracy, probe));
         let report = GuardReport {

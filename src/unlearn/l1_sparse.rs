@@ -2,9 +2,7 @@
 
 use super::context::Context;
 use super::guard::{Advice, Watch};
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::pass::{Course, MOMENTUM, Plan, Rows, cross_entropy};
 use super::{Observer, UnlearnError, Unlearned};
 use serde::{Deserialize, Serialize};
@@ -39,14 +37,14 @@ impl Unlearner for L1Sparse {
         EPOCHS,
         BATCH_SIZE,
         LEARNING_RATE,
-        Field::new("l1", Domain::Real { min: 0.0, max: 1.0 }, "Strength γ of the penalty on ‖W‖₁ in the first epoch."),
+        Field::new(
+            "l1",
+            Domain::Real { min: 0.0, max: 1.0 },
+            "Strength γ of the penalty on ‖W‖₁ in the first epoch.",
+        ),
     ];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let plan = Plan {
             epochs: self.epochs,

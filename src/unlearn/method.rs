@@ -32,11 +32,7 @@ pub(super) trait Unlearner: Default + Serialize + DeserializeOwned {
     /// # Errors
     ///
     /// [`UnlearnError`]
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError>;
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError>;
 }
 
 /// What a method's result may be called without looking at it.
@@ -88,9 +84,15 @@ pub struct Field {
 #[derive(Clone, Copy, Debug)]
 pub enum Domain {
     /// Both ends included.
-    Whole { min: u64, max: u64 },
+    Whole {
+        min: u64,
+        max: u64,
+    },
     /// Both ends included.
-    Real { min: f64, max: f64 },
+    Real {
+        min: f64,
+        max: f64,
+    },
     Choice(&'static [&'static str]),
 }
 

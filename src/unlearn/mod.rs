@@ -26,8 +26,8 @@ mod retrain;
 mod saliency;
 mod scrub;
 mod selective_dampening;
-mod teacher;
 mod sisa;
+mod teacher;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

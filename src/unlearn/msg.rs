@@ -2,9 +2,7 @@
 
 use super::context::Context;
 use super::guard::Watch;
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::pass::{Course, MOMENTUM, Plan, train_on_retained};
 use super::saliency::mean_gradient;
 use super::{Observer, UnlearnError, Unlearned, go_on};
@@ -54,11 +52,7 @@ impl Unlearner for Msg {
         ),
     ];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         go_on(observer.on_phase("select", "finding the weights that tell retained and forget rows apart"))?;
         let start = reset(context, self.reset_fraction);
         let plan = Plan {

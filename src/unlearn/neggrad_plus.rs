@@ -3,9 +3,7 @@
 use super::context::Context;
 use super::gradient_ascent::FORGET_SHARE;
 use super::guard::{Advice, Watch, loss_bound};
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::pass::{Course, MOMENTUM, Plan, Rows};
 use super::{Observer, UnlearnError, Unlearned};
 use serde::{Deserialize, Serialize};
@@ -48,11 +46,7 @@ impl Unlearner for NegGradPlus {
         ),
     ];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let bound = loss_bound(context);
         let n_forget = (self.batch_size / FORGET_SHARE).max(1);

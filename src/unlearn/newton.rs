@@ -63,11 +63,7 @@ impl Unlearner for Newton {
         perturbation_of(recipe).map(drop).map_err(|error| error.to_string())
     }
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let sigma = perturbation_of(context.task.recipe)?;
         let budget = budget(sigma, self.epsilon, self.delta);
         let mut newton = convex::begin(context, observer)?;

@@ -84,7 +84,7 @@ impl<'c, 'a> Course<'c, 'a> {
             self.descent.step(&mut self.mlp, &mut self.batch, learning_rate);
             go_on(self.observer.on_batch(&running.report(self.epoch, number + 1, n_batches)))?;
             self.steps += 1;
-            if self.guard.is_throughout() && self.steps % between_looks == 0 {
+            if self.guard.is_throughout() && self.steps.is_multiple_of(between_looks) {
                 advice = self.look()?;
                 if advice == Advice::Stop {
                     break;

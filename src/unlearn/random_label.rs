@@ -37,11 +37,7 @@ impl Unlearner for RandomLabel {
     };
     const FIELDS: &'static [Field] = &[EPOCHS, BATCH_SIZE, LEARNING_RATE];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         relabel_and_train(self, context, observer, None)
     }
 }

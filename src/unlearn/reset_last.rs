@@ -34,11 +34,7 @@ impl Unlearner for ResetLast {
     };
     const FIELDS: &'static [Field] = &[EPOCHS, BATCH_SIZE, LEARNING_RATE];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let mut start = task.parent.clone();
         let last = start.n_layers() - 1;

@@ -25,11 +25,7 @@ impl Unlearner for Retrain {
     };
     const FIELDS: &'static [Field] = &[];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let seed = context.task.seed;
         let mut watch = Reporting { context, observer };
         let model = train_without(watch.context.task, seed, &mut watch)?;

@@ -1,9 +1,7 @@
 //! SalUn: random labels, but only where the forget set's gradient is large, and the mask really holds.
 
 use super::context::Context;
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::random_label::{RandomLabel, relabel_and_train};
 use super::{Observer, UnlearnError, Unlearned, go_on};
 use crate::nn::Mlp;
@@ -47,12 +45,11 @@ impl Unlearner for Saliency {
         Field::new("fraction", Domain::Real { min: 0.0, max: 1.0 }, "Part of the parameters that may move."),
     ];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
-        go_on(observer.on_phase("select", "finding the parameters in which the forget set's gradient is largest"))?;
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
+        go_on(
+            observer
+                .on_phase("select", "finding the parameters in which the forget set's gradient is largest"),
+        )?;
         let mask = mask(context, self.fraction);
         let numbers = RandomLabel {
             epochs: self.epochs,

@@ -2,9 +2,7 @@
 
 use super::context::Context;
 use super::guard::{Advice, Watch};
-use super::method::{
-    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner,
-};
+use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
 use super::pass::{Course, MOMENTUM, Plan, Rows};
 use super::teacher::{Teacher, divergence};
 use super::{Observer, UnlearnError, Unlearned};
@@ -64,14 +62,14 @@ impl Unlearner for Scrub {
             Domain::Real { min: 0.0, max: 100.0 },
             "Weight of staying near the original's answers on the retained rows.",
         ),
-        Field::new("temperature", Domain::Real { min: 0.1, max: 100.0 }, "Temperature of the answers compared."),
+        Field::new(
+            "temperature",
+            Domain::Real { min: 0.1, max: 100.0 },
+            "Temperature of the answers compared.",
+        ),
     ];
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let wanted = matched_error(context);
         let mut retain = Rows::new(&context.retain, self.batch_size, task.seed);

@@ -119,8 +119,7 @@ fn all() -> Vec<Method> {
         !matches!(
             method,
             Method::Auto(_) | Method::Retrain(_) | Method::GradientAscent(_) | Method::ResetLast(_)
-        )
-            && method.applies_to(&World::class(400).recipe).is_ok()
+        ) && method.applies_to(&World::class(400).recipe).is_ok()
     });
     [Method::RETRAIN, bounded(), plain(), reset_last()].into_iter().chain(others).collect()
 }

@@ -4,8 +4,8 @@
 use super::pass::Rows;
 use super::tests::{Silent, World};
 use super::*;
-use crate::nn::init::reset_layer;
 use crate::nn::hash::{Purpose, keyed_hash};
+use crate::nn::init::reset_layer;
 use crate::nn::twin::{Net, assert_near, gradient, gradient_by, image, softmax};
 
 /// A descent in f64, gradient clipped to norm 10, with momentum.
@@ -68,8 +68,8 @@ fn even(rows: &[u32]) -> Vec<(u32, f64)> {
     rows.iter().map(|&row| (row, 1.0 / rows.len() as f64)).collect()
 }
 
-fn run(method: Method, task: &Task<'_>) -> Mlp {
-    let outcome = unlearn(&method, task, &mut Silent).unwrap();
+fn run(method: &Method, task: &Task<'_>) -> Mlp {
+    let outcome = unlearn(method, task, &mut Silent).unwrap();
     assert_eq!(outcome.stopped, None);
     outcome.model
 }
@@ -83,7 +83,8 @@ fn retained(world: &World) -> Vec<u32> {
 fn bounded_ascent_follows_its_equation() {
     let world = World::class(300);
     let (task, samples) = (world.task(), world.samples());
-    let numbers = GradientAscent { batch_size: 16, learning_rate: 0.02, ascent_weight: 0.5, ..GradientAscent::BOUNDED };
+    let numbers =
+        GradientAscent { batch_size: 16, learning_rate: 0.02, ascent_weight: 0.5, ..GradientAscent::BOUNDED };
     let mlp = unlearn(&Method::GradientAscent(numbers), &task, &mut Silent).unwrap().model;
 
     let mut net = Net::of(task.parent);
@@ -168,9 +169,9 @@ fn fine_tuning_and_its_sparse_form_follow_their_equations() {
     let (task, samples) = (world.task(), world.samples());
     for l1 in [0.0, 1e-3] {
         let mlp = if l1 == 0.0 {
-            run(Method::FineTune(FineTune { epochs: 2, batch_size: 16, learning_rate: 0.05 }), &task)
+            run(&Method::FineTune(FineTune { epochs: 2, batch_size: 16, learning_rate: 0.05 }), &task)
         } else {
-            run(Method::L1Sparse(L1Sparse { epochs: 2, batch_size: 16, learning_rate: 0.05, l1 }), &task)
+            run(&Method::L1Sparse(L1Sparse { epochs: 2, batch_size: 16, learning_rate: 0.05, l1 }), &task)
         };
         let mut net = Net::of(task.parent);
         let mut descent = descent(&net, 0.9);
@@ -192,9 +193,8 @@ fn fine_tuning_and_its_sparse_form_follow_their_equations() {
 fn neggrad_plus_climbs_only_below_its_bound() {
     let world = World::rows(300);
     let (task, samples) = (world.task(), world.samples());
-    let numbers =
-        NegGradPlus { epochs: 1, batch_size: 8, learning_rate: 0.07, retain_weight: 0.4 };
-    let mlp = run(Method::NegGradPlus(numbers), &task);
+    let numbers = NegGradPlus { epochs: 1, batch_size: 8, learning_rate: 0.07, retain_weight: 0.4 };
+    let mlp = run(&Method::NegGradPlus(numbers), &task);
     let mut net = Net::of(task.parent);
     let mut descent = descent(&net, 0.9);
     let mut retain = Rows::new(&retained(&world), 8, task.seed);
@@ -228,11 +228,11 @@ fn random_labels_are_taught_everywhere_or_where_the_mask_lets_them() {
     for fraction in [None, Some(0.3)] {
         let mlp = match fraction {
             None => run(
-                Method::RandomLabel(RandomLabel { epochs: 2, batch_size: 16, learning_rate: 0.001 }),
+                &Method::RandomLabel(RandomLabel { epochs: 2, batch_size: 16, learning_rate: 0.001 }),
                 &task,
             ),
             Some(fraction) => run(
-                Method::Saliency(Saliency { epochs: 2, batch_size: 16, learning_rate: 0.001, fraction }),
+                &Method::Saliency(Saliency { epochs: 2, batch_size: 16, learning_rate: 0.001, fraction }),
                 &task,
             ),
         };
@@ -247,8 +247,7 @@ fn random_labels_are_taught_everywhere_or_where_the_mask_lets_them() {
             let mut sizes: Vec<f64> = saliency.iter().map(|s| s.abs()).collect();
             sizes.sort_by(|a, b| b.total_cmp(a));
             let least = sizes[(fraction * sizes.len() as f64).round() as usize - 1];
-            descent.factors =
-                saliency.iter().map(|s| if s.abs() >= least { 1.0 } else { 0.0 }).collect();
+            descent.factors = saliency.iter().map(|s| if s.abs() >= least { 1.0 } else { 0.0 }).collect();
         }
         let mut retain = Rows::new(&retained(&world), 16, task.seed);
         let mut forget = Rows::new(&world.forget, 16, task.seed);
@@ -256,7 +255,7 @@ fn random_labels_are_taught_everywhere_or_where_the_mask_lets_them() {
         for epoch in 1..=2u32 {
             retain.shuffle(epoch);
             forget.shuffle(epoch);
-            for (number, rows) in (0..).zip(forget.all().into_iter().chain(retain.all())) {
+            for (number, rows) in (0u32..).zip(forget.all().into_iter().chain(retain.all())) {
                 let terms: Vec<Term> = rows
                     .iter()
                     .map(|&row| {
@@ -267,7 +266,7 @@ fn random_labels_are_taught_everywhere_or_where_the_mask_lets_them() {
                         (gradient(&net, &image(samples, row), label as usize), 1.0 / rows.len() as f64)
                     })
                     .collect();
-                let done = (f64::from(epoch - 1) + number as f64 / per_epoch as f64) / 2.0;
+                let done = (f64::from(epoch - 1) + f64::from(number) / per_epoch as f64) / 2.0;
                 descent.step_along(&mut net, &terms, 0.001 * (1.0 - done));
             }
         }
@@ -287,7 +286,7 @@ fn scrub_leaves_its_teacher_on_one_set_and_follows_it_on_the_other() {
         teacher_weight: 0.3,
         temperature: 2.0,
     };
-    let mlp = run(Method::Scrub(numbers), &task);
+    let mlp = run(&Method::Scrub(numbers), &task);
     let teacher = Net::of(task.parent);
     let mut net = Net::of(task.parent);
     let mut descent = descent(&net, 0.9);
@@ -297,7 +296,7 @@ fn scrub_leaves_its_teacher_on_one_set_and_follows_it_on_the_other() {
     forget.shuffle(1);
     let soft = |z: &[f64]| softmax(&z.iter().map(|z| z / 2.0).collect::<Vec<_>>());
     let steps = retain.batches() + forget.batches();
-    for (number, rows) in (0..).zip(forget.all().into_iter().chain(retain.all())) {
+    for (number, rows) in (0u32..).zip(forget.all().into_iter().chain(retain.all())) {
         let terms: Vec<Term> = rows
             .iter()
             .map(|&row| {
@@ -316,7 +315,7 @@ fn scrub_leaves_its_teacher_on_one_set_and_follows_it_on_the_other() {
                 (g, 1.0 / rows.len() as f64)
             })
             .collect();
-        descent.step_along(&mut net, &terms, 0.005 * (1.0 - number as f64 / steps as f64));
+        descent.step_along(&mut net, &terms, 0.005 * (1.0 - f64::from(number) / steps as f64));
     }
     assert_near(&mlp, &net, steps as usize, "scrub");
 }
@@ -326,7 +325,7 @@ fn a_bad_teacher_is_imitated_on_the_forget_set_and_the_original_elsewhere() {
     let world = World::class(300);
     let (task, samples) = (world.task(), world.samples());
     let numbers = BadTeacher { epochs: 1, batch_size: 16, learning_rate: 0.01, retain_fraction: 1.0 };
-    let mlp = run(Method::BadTeacher(numbers), &task);
+    let mlp = run(&Method::BadTeacher(numbers), &task);
     let untrained = crate::nn::init::init(&retrain::with_seed(task.recipe, task.seed ^ 1), 40, 4);
     let (good, bad) = (Net::of(task.parent), Net::of(&untrained));
     let mut net = Net::of(task.parent);

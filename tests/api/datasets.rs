@@ -97,14 +97,13 @@ async fn unlearning_methods_describe_themselves() {
     let methods = app.get("/unlearn/methods").await.json();
     let methods = methods["data"].as_array().unwrap();
     let names: Vec<_> = methods.iter().map(|method| method["method"].as_str().unwrap()).collect();
-    let exact = ["retrain", "sisa", "convex"];
-    assert_eq!(names[..5], [&exact[..], &["newton", "gradient_ascent"]].concat());
-    assert_eq!(names.len(), 16);
-    assert_eq!(methods[0]["hyperparameters"]["properties"], json!({}));
-    assert_eq!(methods[4]["defaults"]["variant"], "bounded");
+    assert_eq!(names[..6], ["auto", "retrain", "sisa", "convex", "newton", "gradient_ascent"]);
+    assert_eq!(names.len(), 17);
+    assert_eq!(methods[1]["hyperparameters"]["properties"], json!({}));
+    assert_eq!(methods[5]["defaults"]["variant"], "bounded");
     let claims: Vec<_> = methods.iter().map(|method| method["claim"].as_str().unwrap()).collect();
-    assert_eq!(claims[..4], ["exact", "exact", "exact", "certified"]);
-    assert!(claims[4..].iter().all(|claim| *claim == "empirical"));
+    assert_eq!(claims[1..5], ["exact", "exact", "exact", "certified"]);
+    assert!(claims[5..].iter().all(|claim| *claim == "empirical"));
     for method in methods {
         for member in ["summary", "equation", "guarantee", "cost", "known_failure", "source"] {
             assert!(!method[member].as_str().unwrap().is_empty(), "{member} of {method}");

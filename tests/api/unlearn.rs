@@ -271,3 +271,34 @@ async fn a_revoked_parent_is_gone_once_its_child_is_published() {
     assert_eq!(gone.problem(410, "version_revoked")["replacement"]["version"], 2);
     assert_eq!(app.post_as("/models/digits/predict", raw, vec![0; 784]).await.status, 200);
 }
+
+#[tokio::test]
+async fn auto_is_exact_where_that_is_quick_and_else_forgets_now_with_an_exact_run_behind() {
+    let app = TestApp::start().await;
+    app.train("digits", 1).await;
+    // what nobody chooses is chosen
+    let order = json!({ "model": "digits:1", "forget": { "class": 3 } });
+    let run = app.finish("/unlearn", &order).await;
+    assert_eq!((&run["status"], &run["method"]), (&json!("succeeded"), &json!("auto")));
+    let report = app.get(run["links"]["report"].as_str().unwrap()).await.json();
+    assert_eq!((&report["auto"]["chosen"], &report["claim"]), (&json!("retrain"), &json!("exact")));
+    assert_eq!(report["auto"]["exact_run"], json!(null));
+
+    let mut hasty = order.clone();
+    hasty["hyperparameters"] = json!({ "threshold_s": 0 });
+    hasty["revoke_parent"] = json!(true);
+    let run = app.finish("/unlearn", &hasty).await;
+    let report = app.get(run["links"]["report"].as_str().unwrap()).await.json();
+    assert_eq!((&report["claim"], &report["revoke_parent"]), (&json!("empirical"), &json!(null)));
+    let candidates = report["auto"]["candidates"].as_array().unwrap();
+    assert!(candidates.len() > 1 && candidates.iter().any(|c| c["method"] == report["auto"]["chosen"]));
+    // the stream of the run behind ends with it
+    let exact = report["auto"]["exact_run"].as_str().unwrap().to_owned();
+    app.get_as(&format!("/runs/{exact}/events"), "text/event-stream").await;
+    let exact = app.get(&format!("/runs/{exact}")).await.json();
+    assert_eq!((&exact["status"], &exact["method"]), (&json!("succeeded"), &json!("retrain")));
+    assert_eq!(exact["tags"]["interim_run"], run["id"]);
+    // only now is the parent gone
+    let raw = "application/octet-stream";
+    app.post_as("/models/digits:1/predict", raw, vec![0; 784]).await.problem(410, "version_revoked");
+}

@@ -5,7 +5,8 @@ use crate::cli::error::CliError;
 use crate::data::{Catalogue, Dataset};
 use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe, Standard};
 use crate::unlearn::{
-    Level, Method, MethodName, Observer, Report, Task, UnlearnEpoch, UnlearnError, Unlearned, Verifier, unlearn,
+    Level, Method, MethodName, Observer, Report, Task, UnlearnEpoch, UnlearnError, Unlearned, Verifier,
+    unlearn,
 };
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;

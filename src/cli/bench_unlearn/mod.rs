@@ -63,7 +63,8 @@ pub fn bench(args: &BenchUnlearnArgs, config: &Config) -> Result<(), CliError> {
 fn write(args: &BenchUnlearnArgs, rows: &[Row]) -> Result<(), CliError> {
     let path = |ending: &str| args.out.join(format!("{}.{ending}", args.dataset));
     let put = |path: &Path, text: String| {
-        std::fs::write(path, text).map_err(|e| CliError::Usage(format!("cannot write {}: {e}", path.display())))
+        std::fs::write(path, text)
+            .map_err(|e| CliError::Usage(format!("cannot write {}: {e}", path.display())))
     };
     std::fs::create_dir_all(&args.out)
         .map_err(|e| CliError::Usage(format!("cannot make {}: {e}", args.out.display())))?;

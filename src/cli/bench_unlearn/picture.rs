@@ -38,7 +38,10 @@ pub(super) fn svg(rows: &[Row]) -> String {
 
 fn panel(text: &mut String, top: f64, kind: Kind, methods: &BTreeMap<&str, Vec<f64>>, floor: f64) {
     let bottom = top + HEAD + LINE * methods.len() as f64;
-    put(text, format_args!("<text x=\"12\" y=\"{}\" font-weight=\"600\">{}</text>", top + 22.0, kind.title()));
+    put(
+        text,
+        format_args!("<text x=\"12\" y=\"{}\" font-weight=\"600\">{}</text>", top + 22.0, kind.title()),
+    );
     put(
         text,
         format_args!(
@@ -75,7 +78,11 @@ fn panel(text: &mut String, top: f64, kind: Kind, methods: &BTreeMap<&str, Vec<f
         let y = top + HEAD + LINE * number as f64;
         put(
             text,
-            format_args!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>", LABELS - 10.0, y + 4.0),
+            format_args!(
+                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
+                LABELS - 10.0,
+                y + 4.0
+            ),
         );
         let ink = if name == "nothing" { "#656d76" } else { "#d55e00" };
         for &gap in gaps {

@@ -110,7 +110,8 @@ fn yardstick(
 }
 
 fn verdicts(rows: &[&Row], method: &str) -> String {
-    let of = |verdict| rows.iter().filter(|row| row.method == method && row.report.verdict == verdict).count();
+    let of =
+        |verdict| rows.iter().filter(|row| row.method == method && row.report.verdict == verdict).count();
     let stopped = rows.iter().filter(|row| row.method == method && row.stopped).count();
     let worse = rows.iter().any(|row| row.method == method && row.report.worse_than_nothing);
     let mut said: Vec<String> = [

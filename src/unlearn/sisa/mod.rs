@@ -38,11 +38,7 @@ impl Unlearner for Sisa {
         recipe_of(recipe).map(drop).map_err(|error| error.to_string())
     }
 
-    fn run(
-        &self,
-        context: &mut Context<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Unlearned, UnlearnError> {
+    fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let recipe = recipe_of(task.recipe)?;
         let joint = Joint::of(recipe, task.train.n_features(), task.train.n_classes());

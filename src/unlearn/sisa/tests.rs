@@ -232,7 +232,10 @@ fn a_single_network_and_one_of_another_shape_are_refused_with_a_reason() {
     let rows = world.rows_of(1);
     let refused = unlearn(&Method::SISA, &world.task(&world.parent, &[], &rows), &mut Silent).unwrap_err();
     assert!(refused.to_string().contains("`shards` of at least 2"), "{refused}");
-    assert_eq!(Method::SISA.applies_to(&world.recipe).map_err(UnlearnError::NotApplicable).unwrap_err(), refused);
+    assert_eq!(
+        Method::SISA.applies_to(&world.recipe).map_err(UnlearnError::NotApplicable).unwrap_err(),
+        refused
+    );
 
     let ensemble = World::small();
     assert_eq!(Method::SISA.applies_to(&ensemble.recipe), Ok(()));

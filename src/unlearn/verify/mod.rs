@@ -152,7 +152,8 @@ impl<'a> Verifier<'a> {
                 seen.beside(pair)
             }
         };
-        let retrained = self.retrained.as_ref().map(|[first, second]| [first.look.clone(), second.look.clone()]);
+        let retrained =
+            self.retrained.as_ref().map(|[first, second]| [first.look.clone(), second.look.clone()]);
         let looks = Looks { before: self.before.clone(), after, retrained };
         let mut found = findings(wording, &looks);
         if let Level::Thorough { n } = self.level {

@@ -149,7 +149,8 @@ fn clean_rows_stay_inconclusive_and_the_reason_shows_the_numbers() {
 fn a_result_worse_than_doing_nothing_is_named() {
     let world = World::rows(1500);
     let task = world.task();
-    let broken = Unlearned { model: Mlp::zeroed(task.parent.shape().clone()), stopped: None, certificate: None };
+    let broken =
+        Unlearned { model: Mlp::zeroed(task.parent.shape().clone()), stopped: None, certificate: None };
     let report = measured(&task, &broken, Level::Standard);
     assert!(report.worse_than_nothing && report.verdict == Verdict::Fail, "{}", report.reason);
     assert!(report.shortcomings.iter().any(|line| line.starts_with("worse than doing nothing")));
