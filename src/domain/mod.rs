@@ -4,6 +4,7 @@
 
 mod event;
 mod forget;
+mod method;
 mod model;
 mod run;
 
