@@ -101,8 +101,7 @@ impl Field {
     }
 }
 
-pub const EPOCHS: Field =
-    Field::new("epochs", Domain::Whole { min: 1, max: 100 }, "Passes of the method.");
+pub const EPOCHS: Field = Field::new("epochs", Domain::Whole { min: 1, max: 100 }, "Passes of the method.");
 pub const BATCH_SIZE: Field =
     Field::new("batch_size", Domain::Whole { min: 1, max: 1_000_000 }, "Rows in a mini-batch.");
 pub(super) const LEARNING_RATE: Field =
