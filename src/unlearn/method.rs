@@ -108,8 +108,10 @@ pub(super) const LEARNING_RATE: Field =
     Field::new("learning_rate", Domain::Real { min: 1e-9, max: 10.0 }, "Step size.");
 
 /// The table of methods: the enum of their numbers, the enum of their names, and the way from one to the other.
+///
+/// `$name` is a `tt`: derives other than serde's do not see through a `literal`.
 macro_rules! methods {
-    ($($variant:ident in $module:ident as $name:literal,)+) => {
+    ($($variant:ident in $module:ident as $name:tt,)+) => {
         $(pub use super::$module::$variant;)+
 
         /// An unlearning method with every hyperparameter resolved.

@@ -155,6 +155,13 @@ async fn the_description_and_its_reader_are_served() {
     assert!(!page.contains("http://") && !page.contains("https://"), "the page must work offline: {page}");
 }
 
+#[test]
+fn methods_have_the_names_one_orders_them_by() {
+    let described = &document()["components"]["schemas"]["MethodName"]["enum"];
+    let names: Vec<&str> = lethe::unlearn::MethodName::ALL.iter().map(|method| method.name()).collect();
+    assert_eq!(*described, json!(names));
+}
+
 #[tokio::test]
 async fn a_run_of_either_kind_has_the_members_the_description_names() {
     let app = TestApp::start().await;
