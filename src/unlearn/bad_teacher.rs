@@ -1,10 +1,9 @@
 //! Bad teaching: answers of an untrained network on the forget set, the original's on some of the rest.
 
 use super::context::Context;
-use super::gradient_ascent::FORGET_SHARE;
 use super::guard::{Advice, Watch};
 use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
-use super::pass::{Course, MOMENTUM, Plan, Rows};
+use super::pass::{Course, MOMENTUM, Plan, Rows, n_forget_beside, n_retained};
 use super::retrain::with_seed;
 use super::teacher::{Teacher, divergence};
 use super::{Observer, UnlearnError, Unlearned};
@@ -52,7 +51,7 @@ impl Unlearner for BadTeacher {
 
     fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
-        let n_forget = (self.batch_size / FORGET_SHARE).max(1);
+        let n_forget = n_forget_beside(self.batch_size);
         let mut asked = context.retain.clone();
         asked.sort_unstable_by_key(|&row| (keyed_hash(task.seed, Purpose::RetainSample, 0, row), row));
         asked.truncate(((self.retain_fraction * asked.len() as f64).ceil() as usize).max(1));
@@ -71,7 +70,7 @@ impl Unlearner for BadTeacher {
             forget.shuffle(epoch);
             let rate = |progress: f64| self.learning_rate * (1.0 - progress);
             let advice = course.epoch(&retain.beside(&forget), rate, &mut |batch, mlp, rows| {
-                let n_kept = rows.iter().take_while(|row| task.forget.binary_search(row).is_err()).count();
+                let n_kept = n_retained(task, rows);
                 let (kept, forgotten) = rows.split_at(n_kept);
                 let wanted =
                     [competent.ask(task.train, kept), incompetent.ask(task.train, forgotten)].concat();

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::guard::{Advice, Watch, loss_bound};
 use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
-use super::pass::{Course, MOMENTUM, Plan, Rows};
+use super::pass::{Course, MOMENTUM, Plan, Rows, n_forget_beside, n_retained};
 use super::{Observer, UnlearnError, Unlearned};
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +46,6 @@ impl Default for GradientAscent {
 
 /// The bounded form's rate falls to this part of itself by the end.
 const LAST_RATE: f64 = 0.4;
-
-/// Forget rows in a step, as a part of the retained ones: a pass over the retained rows then costs only
-/// an eighth more, and still meets the forget set several times.
-pub(super) const FORGET_SHARE: usize = 8;
 
 impl Unlearner for GradientAscent {
     const ABOUT: About = About {
@@ -104,7 +100,7 @@ fn bounded(
 ) -> Result<Unlearned, UnlearnError> {
     let task = context.task;
     let bound = loss_bound(context) as f32;
-    let n_forget = (numbers.batch_size / FORGET_SHARE).max(1);
+    let n_forget = n_forget_beside(numbers.batch_size);
     let mut retain = Rows::new(&context.retain, numbers.batch_size, task.seed);
     let mut forget = Rows::new(task.forget, n_forget, task.seed);
     let plan = Plan {
@@ -120,7 +116,7 @@ fn bounded(
         let rate = |progress: f64| numbers.learning_rate * (1.0 - (1.0 - LAST_RATE) * progress);
         let advice = course.epoch(&retain.beside(&forget), rate, &mut |batch, mlp, rows| {
             batch.score(mlp, task.train, rows);
-            let n_kept = rows.iter().take_while(|row| task.forget.binary_search(row).is_err()).count();
+            let n_kept = n_retained(task, rows);
             let descend = 1.0 / n_kept as f32;
             let ascend = -numbers.ascent_weight as f32 / (rows.len() - n_kept) as f32;
             batch.weigh(|i, loss| match (i < n_kept, loss < bound) {

@@ -1,10 +1,9 @@
 //! Descent on the retained rows and ascent on the forgotten ones in one step.
 
 use super::context::Context;
-use super::gradient_ascent::FORGET_SHARE;
 use super::guard::{Advice, Watch, loss_bound};
 use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
-use super::pass::{Course, MOMENTUM, Plan, Rows};
+use super::pass::{Course, MOMENTUM, Plan, Rows, n_forget_beside, n_retained};
 use super::{Observer, UnlearnError, Unlearned};
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +48,7 @@ impl Unlearner for NegGradPlus {
     fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let bound = loss_bound(context);
-        let n_forget = (self.batch_size / FORGET_SHARE).max(1);
+        let n_forget = n_forget_beside(self.batch_size);
         let mut retain = Rows::new(&context.retain, self.batch_size, task.seed);
         let mut forget = Rows::new(task.forget, n_forget, task.seed);
         let plan = Plan {
@@ -65,7 +64,7 @@ impl Unlearner for NegGradPlus {
             let rate = |progress: f64| self.learning_rate * (1.0 - progress);
             let advice = course.epoch(&retain.beside(&forget), rate, &mut |batch, mlp, rows| {
                 batch.score(mlp, task.train, rows);
-                let n_kept = rows.iter().take_while(|row| task.forget.binary_search(row).is_err()).count();
+                let n_kept = n_retained(task, rows);
                 let forgotten = &batch.losses()[n_kept..];
                 let loss = forgotten.iter().map(|&l| f64::from(l)).sum::<f64>() / forgotten.len() as f64;
                 let descend = (self.retain_weight / n_kept as f64) as f32;

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::guard::{Advice, Guard, LOOKS_PER_EPOCH, MAX_GRADIENT_NORM, Watch};
-use super::{Observer, UnlearnEpoch, UnlearnError, Unlearned, go_on};
+use super::{Observer, Task, UnlearnEpoch, UnlearnError, Unlearned, go_on};
 use crate::nn::batch::Batch;
 use crate::nn::hash::{Purpose, order_rows};
 use crate::nn::optim::ClippedSgd;
@@ -216,6 +216,17 @@ impl Rows {
     pub(super) fn beside(&self, others: &Self) -> Vec<Vec<u32>> {
         (0..self.batches()).map(|number| [self.batch(number), others.batch(number)].concat()).collect()
     }
+}
+
+/// Forget rows beside so many retained ones in a mini-batch: an eighth, so that a pass over the retained rows costs only
+/// that much more, and still meets the forget set several times.
+pub(super) fn n_forget_beside(n_retained: usize) -> usize {
+    (n_retained / 8).max(1)
+}
+
+/// Retained rows of a mini-batch that [`Rows::beside`] made: its first.
+pub(super) fn n_retained(task: &Task<'_>, rows: &[u32]) -> usize {
+    rows.iter().take_while(|row| task.forget.binary_search(row).is_err()).count()
 }
 
 /// Running means over an epoch.
