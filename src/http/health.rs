@@ -33,6 +33,11 @@ pub async fn get_readyz(State(app): State<AppState>) -> Result<Json<HealthView>,
     Ok(Json(HealthView { status: "ok" }))
 }
 
+/// What every other address answers while no connection is free.
+pub async fn too_many_connections() -> Problem {
+    Problem::new(Code::Unavailable, "there are too many connections; come back").retry_after(5)
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VersionInfo {
     #[schema(value_type = String)]

@@ -5,6 +5,7 @@
 
 mod audits;
 mod catalogue;
+mod connections;
 pub mod dashboard;
 mod datasets;
 mod error;
@@ -152,7 +153,23 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// The whole interface, ready to be served or to be asked directly in tests.
 pub fn router(state: AppState) -> Router {
     let (api, _) = api().split_for_parts();
-    api.merge(pages())
+    framed(api.merge(pages()), state)
+}
+
+/// What a server without a free connection still answers: whether it lives, and that it is busy.
+fn reserve_router(state: AppState) -> Router {
+    let health = Router::new()
+        .route("/livez", get(health::get_livez))
+        .route("/readyz", get(health::get_readyz))
+        .fallback(health::too_many_connections)
+        .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
+        .layer(timeout(TIMEOUT));
+    framed(health, state)
+}
+
+/// What surrounds every request.
+fn framed(routes: Router<AppState>, state: AppState) -> Router {
+    routes
         // the limits above are the only ones
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(frame::panicked))

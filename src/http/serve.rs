@@ -1,12 +1,12 @@
 //! The server's life: lock the data folder, open everything, listen, serve, end.
 
+use super::connections::{self, Limits as ConnectionLimits};
 use super::state::AppState;
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::config::Config;
 use crate::data::Catalogue;
 use crate::jobs::{Engine, Limits, StartError};
 use crate::store::{Store, StoreError};
-use axum::serve::ListenerExt;
 use std::fs::{File, TryLockError};
 use std::io::{self, IsTerminal, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -98,31 +98,22 @@ impl Server {
     pub async fn run(self) -> Result<(), ServeError> {
         let state = self.state.clone();
         let shutdown = state.shutdown.clone();
-        // answers are small and whole: waiting for more to fill a packet only delays them
-        let listener = self.listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-            }
-        });
-        let serving = axum::serve(listener, super::router(state.clone()))
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let serving = connections::serve(self.listener, state.clone(), ConnectionLimits::default());
         let answering = async {
-            let served = tokio::select! {
-                served = async { serving.await } => served,
-                // a connection whose client does not read would hold the line above for ever
-                () = drained(&state) => Ok(()),
-            };
-            shutdown.cancel();
-            served
+            tokio::select! {
+                () = serving => {}
+                // a connection whose client does not read would hold the line above up
+                () = drained(&state) => {}
+            }
         };
         // work is given back while slow requests are still waited for
         let giving_back = async {
             shutdown.cancelled().await;
             state.engine.shutdown().await;
         };
-        let (served, ()) = tokio::join!(answering, giving_back);
+        tokio::join!(answering, giving_back);
         state.engine.store.close().await;
-        Ok(served?)
+        Ok(())
     }
 }
 
@@ -217,6 +208,7 @@ pub fn serve_command(config: &Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
+    raise_descriptor_limit();
     let served = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let server = Server::open(config, shutdown.clone()).await?;
@@ -229,6 +221,18 @@ pub fn serve_command(config: &Config) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
+    }
+}
+
+/// Shells commonly allow 1,024 open files, which is less than the connections there may be.
+fn raise_descriptor_limit() {
+    let needed = ConnectionLimits::default().descriptors();
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(allowed) if allowed < needed => {
+            tracing::warn!(allowed, needed, "few files may be open: fewer connections are possible");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
     }
 }
 

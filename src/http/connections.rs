@@ -1,0 +1,325 @@
+//! The accept loop: how many connections there may be, and how long each may keep the server waiting.
+//!
+//! `axum::serve` sets no limit on the time a client takes to send its headers, never drops a client that has
+//! stopped reading, and accepts without a bound. Here every connection holds a permit. When all are taken, a
+//! small reserve answers health checks and refuses everything else with a problem document, so that an
+//! orchestrator sees a busy server instead of a dead one; beyond the reserve a connection is closed unheard.
+
+use super::state::{AppState, MAX_STREAMS};
+use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the kernel keeps of an answer its client has not read. A reader of events that falls behind is fed
+/// again from the database, so more would only be memory.
+const SEND_BUFFER: usize = 64 << 10;
+/// Of a request's head, and of what is read ahead of its body.
+const READ_BUFFER: usize = 64 << 10;
+const MAX_HEADERS: usize = 64;
+
+/// Bounds on connections.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections that may ask anything.
+    pub ordinary: usize,
+    /// Further ones that may ask about health.
+    pub reserve: usize,
+    /// To send the head of a request, the first or the next: an idle connection is closed after this.
+    pub header: Duration,
+    /// The same in the reserve, where a silent client would keep a health check out.
+    pub reserve_header: Duration,
+    /// For which sent bytes may stay without an acknowledgement (RFC 5482), and so how long a client that has
+    /// stopped reading is kept.
+    pub unread: Duration,
+    /// After which a connection is asked to end: what it is answering is answered, then it is closed.
+    pub lifetime: Duration,
+    /// How long that may take. Event streams have no end of their own: they are cut, and resume elsewhere
+    /// from the last event they had.
+    pub farewell: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ordinary: MAX_STREAMS + 536,
+            reserve: 64,
+            header: Duration::from_secs(10),
+            reserve_header: Duration::from_secs(2),
+            unread: Duration::from_secs(30),
+            lifetime: Duration::from_hours(12),
+            farewell: Duration::from_secs(90),
+        }
+    }
+}
+
+impl Limits {
+    /// File descriptors a server at its bounds needs, with some for the database, datasets and weights.
+    pub fn descriptors(&self) -> u64 {
+        (self.ordinary + self.reserve + 256) as u64
+    }
+}
+
+/// What a connection may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    Ordinary,
+    Reserve,
+}
+
+/// Accepts until the server is to end, then waits for the connections there are.
+///
+/// Dropping the future cuts them.
+pub async fn serve(mut listener: TcpListener, state: AppState, limits: Limits) {
+    let shutdown = state.shutdown.clone();
+    let permits = [limits.ordinary, limits.reserve].map(|n| Arc::new(Semaphore::new(n)));
+    let ordinary = super::router(state.clone());
+    let reserve = super::reserve_router(state);
+    let mut connections = JoinSet::new();
+    let mut full = false;
+    loop {
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            // axum's accept: it waits a second after an error such as too many open files
+            (stream, _) = Listener::accept(&mut listener) => stream,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Some((share, permit)) = admit(&permits) else {
+            if !std::mem::replace(&mut full, true) {
+                tracing::warn!("too many connections: more are closed until some end");
+            }
+            continue;
+        };
+        full = false;
+        let router = match share {
+            Share::Ordinary => ordinary.clone(),
+            Share::Reserve => reserve.clone(),
+        };
+        let connection = connection(stream, router, share, limits.clone(), shutdown.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+    }
+    // nobody else is let in
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+fn admit([ordinary, reserve]: &[Arc<Semaphore>; 2]) -> Option<(Share, OwnedSemaphorePermit)> {
+    let take = |permits: &Arc<Semaphore>| permits.clone().try_acquire_owned().ok();
+    take(ordinary)
+        .map(|permit| (Share::Ordinary, permit))
+        .or_else(|| take(reserve).map(|permit| (Share::Reserve, permit)))
+}
+
+/// One connection from its first byte to its end.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    share: Share,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    if let Err(error) = bound(&stream, limits.unread) {
+        tracing::debug!(%error, "a connection keeps the system's settings");
+    }
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(if share == Share::Reserve { limits.reserve_header } else { limits.header })
+        .keep_alive(share == Share::Ordinary)
+        .max_buf_size(READ_BUFFER)
+        .max_headers(MAX_HEADERS);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = asked_to_end(&shutdown, limits.lifetime) => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(limits.farewell, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return tracing::debug!("a connection was cut: it outlived its time"),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+async fn asked_to_end(shutdown: &CancellationToken, lifetime: Duration) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(lifetime) => {}
+    }
+}
+
+/// Bounds what the kernel holds for a connection, and for how long.
+fn bound(stream: &TcpStream, unread: Duration) -> io::Result<()> {
+    // answers are small and whole: waiting for more to fill a packet only delays them
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(unread))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = unread;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::tests::idle_app;
+    use super::*;
+    use std::net::SocketAddr;
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Longer than any limit below, shorter than a defect would take.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Serving {
+        address: SocketAddr,
+        shutdown: CancellationToken,
+        _serving: JoinSet<()>,
+        _dir: TempDir,
+    }
+
+    async fn serving(limits: Limits) -> Serving {
+        let (state, dir) = idle_app().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = state.shutdown.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, state, limits));
+        Serving { address, shutdown, _serving: tasks, _dir: dir }
+    }
+
+    /// A connection on which `bytes` were sent.
+    async fn sent(address: SocketAddr, bytes: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// All the server says until it closes the connection.
+    async fn until_closed(mut stream: TcpStream) -> String {
+        let mut answer = Vec::new();
+        // a reset is a close too
+        let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        let _ = closed.expect("the server closes the connection");
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// A connection that was answered once, and so holds its permit.
+    async fn held(address: SocketAddr) -> TcpStream {
+        let mut stream = sent(address, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        stream
+    }
+
+    fn get(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn clients_that_send_no_whole_head_in_time_are_let_go() {
+        let limits = Limits { header: Duration::from_millis(50), ..Limits::default() };
+        let server = serving(limits).await;
+        let silent = sent(server.address, "").await;
+        let halfway = sent(server.address, "GET /livez HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+        let idle = held(server.address).await;
+        for stream in [silent, halfway, idle] {
+            until_closed(stream).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_server_answers_health_checks_and_refuses_the_rest_as_a_problem() {
+        let server = serving(Limits { ordinary: 2, reserve: 1, ..Limits::default() }).await;
+        let (_one, two) = (held(server.address).await, held(server.address).await);
+
+        let health = until_closed(sent(server.address, &get("/readyz")).await).await;
+        assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+        let refused = until_closed(sent(server.address, &get("/runs")).await).await;
+        assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+        assert!(refused.contains("application/problem+json"), "{refused}");
+        assert!(refused.contains("retry-after: "), "{refused}");
+
+        drop(two);
+        let answered = async {
+            while !until_closed(
+                sent(server.address, "GET /runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await,
+            )
+            .await
+            .starts_with("HTTP/1.1 200")
+            {}
+        };
+        tokio::time::timeout(PATIENCE, answered).await.expect("a permit given back serves again");
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_reserve_are_closed_and_a_silent_one_keeps_it_no_longer_than_its_limit() {
+        let limits = Limits {
+            ordinary: 1,
+            reserve: 1,
+            reserve_header: Duration::from_millis(500),
+            ..Limits::default()
+        };
+        let server = serving(limits).await;
+        let _ordinary = held(server.address).await;
+        let silent = sent(server.address, "").await;
+        assert_eq!(until_closed(sent(server.address, "").await).await, "");
+        until_closed(silent).await;
+        let health = async {
+            while !until_closed(sent(server.address, &get("/livez")).await).await.starts_with("HTTP/1.1 200")
+            {
+            }
+        };
+        tokio::time::timeout(PATIENCE, health).await.expect("the reserve is free again");
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_with_its_lifetime() {
+        let limits = Limits { lifetime: Duration::from_millis(50), ..Limits::default() };
+        let server = serving(limits).await;
+        // its next head would be waited for much longer
+        until_closed(held(server.address).await).await;
+    }
+
+    #[tokio::test]
+    async fn the_kernel_keeps_little_of_what_is_not_read_and_not_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        bound(&stream, Duration::from_secs(30)).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(stream.nodelay().unwrap());
+        // Linux doubles what it is asked for, to have room for its bookkeeping
+        assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+    }
+
+    #[tokio::test]
+    async fn idle_connections_are_closed_when_the_server_ends() {
+        let mut server = serving(Limits::default()).await;
+        let idle = held(server.address).await;
+        server.shutdown.cancel();
+        until_closed(idle).await;
+        let ended = tokio::time::timeout(PATIENCE, server._serving.join_next()).await;
+        ended.expect("the loop ends").unwrap().unwrap();
+    }
+}
