@@ -22,7 +22,7 @@ pub struct Server {
 struct Own {
     catalogue: Catalogue,
     shutdown: CancellationToken,
-    task: JoinHandle<Result<(), ServeError>>,
+    task: JoinHandle<()>,
 }
 
 /// Where a server of our own listens.
@@ -120,9 +120,6 @@ fn cannot_start(error: ServeError) -> CliError {
     }
 }
 
-fn finished(ended: Result<Result<(), ServeError>, tokio::task::JoinError>) -> Result<(), CliError> {
-    match ended {
-        Ok(served) => served.map_err(|error| CliError::Failed(error.to_string())),
-        Err(error) => Err(CliError::Failed(format!("the server broke down: {error}"))),
-    }
+fn finished(ended: Result<(), tokio::task::JoinError>) -> Result<(), CliError> {
+    ended.map_err(|error| CliError::Failed(format!("the server broke down: {error}")))
 }

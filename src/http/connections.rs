@@ -191,7 +191,7 @@ mod tests {
     struct Serving {
         address: SocketAddr,
         shutdown: CancellationToken,
-        _serving: JoinSet<()>,
+        serving: JoinSet<()>,
         _dir: TempDir,
     }
 
@@ -202,13 +202,13 @@ mod tests {
         let shutdown = state.shutdown.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, state, limits));
-        Serving { address, shutdown, _serving: tasks, _dir: dir }
+        Serving { address, shutdown, serving: tasks, _dir: dir }
     }
 
     /// A connection on which `bytes` were sent.
-    async fn sent(address: SocketAddr, bytes: &str) -> TcpStream {
+    async fn sent(address: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(bytes.as_bytes()).await.unwrap();
+        stream.write_all(bytes.as_ref()).await.unwrap();
         stream
     }
 
@@ -247,13 +247,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn heads_with_too_many_headers_are_refused() {
+        let server = serving(Limits::default()).await;
+        let ask = |headers: usize| {
+            let many: String = (1..headers).map(|i| format!("x-{i}: y\r\n")).collect();
+            sent(server.address, format!("GET /livez HTTP/1.1\r\nconnection: close\r\n{many}\r\n"))
+        };
+        let answer = until_closed(ask(MAX_HEADERS).await).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let answer = until_closed(ask(MAX_HEADERS + 1).await).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+
+    #[tokio::test]
     async fn a_full_server_answers_health_checks_and_refuses_the_rest_as_a_problem() {
         let server = serving(Limits { ordinary: 2, reserve: 1, ..Limits::default() }).await;
         let (_one, two) = (held(server.address).await, held(server.address).await);
 
-        let health = until_closed(sent(server.address, &get("/readyz")).await).await;
+        let health = until_closed(sent(server.address, get("/readyz")).await).await;
         assert!(health.starts_with("HTTP/1.1 200"), "{health}");
-        let refused = until_closed(sent(server.address, &get("/runs")).await).await;
+        let refused = until_closed(sent(server.address, get("/runs")).await).await;
         assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
         assert!(refused.contains("application/problem+json"), "{refused}");
         assert!(refused.contains("retry-after: "), "{refused}");
@@ -284,8 +297,7 @@ mod tests {
         assert_eq!(until_closed(sent(server.address, "").await).await, "");
         until_closed(silent).await;
         let health = async {
-            while !until_closed(sent(server.address, &get("/livez")).await).await.starts_with("HTTP/1.1 200")
-            {
+            while !until_closed(sent(server.address, get("/livez")).await).await.starts_with("HTTP/1.1 200") {
             }
         };
         tokio::time::timeout(PATIENCE, health).await.expect("the reserve is free again");
@@ -319,7 +331,7 @@ mod tests {
         let idle = held(server.address).await;
         server.shutdown.cancel();
         until_closed(idle).await;
-        let ended = tokio::time::timeout(PATIENCE, server._serving.join_next()).await;
+        let ended = tokio::time::timeout(PATIENCE, server.serving.join_next()).await;
         ended.expect("the loop ends").unwrap().unwrap();
     }
 }

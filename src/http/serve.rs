@@ -95,7 +95,7 @@ impl Server {
 
     /// Serves until the shutdown token is cancelled, then ends: no new connections, streams closed, requests
     /// under way answered, work given back to the queue.
-    pub async fn run(self) -> Result<(), ServeError> {
+    pub async fn run(self) {
         let state = self.state.clone();
         let shutdown = state.shutdown.clone();
         let serving = connections::serve(self.listener, state.clone(), ConnectionLimits::default());
@@ -113,7 +113,6 @@ impl Server {
         };
         tokio::join!(answering, giving_back);
         state.engine.store.close().await;
-        Ok(())
     }
 }
 
@@ -214,7 +213,8 @@ pub fn serve_command(config: &Config) -> ExitCode {
         let server = Server::open(config, shutdown.clone()).await?;
         announce(server.address())?;
         end_on_signals(shutdown)?;
-        server.run().await
+        server.run().await;
+        Ok::<(), ServeError>(())
     });
     // a blocking read of a dataset must not hold the process back
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -30,7 +30,7 @@ impl Live {
         let shutdown = CancellationToken::new();
         let server = Server::open(&config(&data_dir), shutdown.clone()).await.unwrap();
         let (url, address, state) = (server.url(), server.address(), server.state().clone());
-        let serving = tokio::spawn(async move { server.run().await.unwrap() });
+        let serving = tokio::spawn(async move { server.run().await });
         Self { url, address, state, shutdown, serving, _data_dir: data_dir }
     }
 
