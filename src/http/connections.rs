@@ -6,6 +6,7 @@
 //! orchestrator sees a busy server instead of a dead one; beyond the reserve a connection is closed unheard.
 
 use super::state::{AppState, MAX_STREAMS};
+use super::{KIB, WAITING_TIMEOUT};
 use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
@@ -23,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 /// What the kernel keeps of an answer its client has not read. A reader of events that falls behind is fed
 /// again from the database, so more would only be memory.
-const SEND_BUFFER: usize = 64 << 10;
+const SEND_BUFFER: usize = 64 * KIB;
 /// Of a request's head, and of what is read ahead of its body.
-const READ_BUFFER: usize = 64 << 10;
+const READ_BUFFER: usize = 64 * KIB;
 const MAX_HEADERS: usize = 64;
+/// Connections for everything but event streams, when all of those are open.
+const BESIDE_STREAMS: usize = 536;
 
 /// Bounds on connections.
 #[derive(Clone, Debug)]
@@ -52,13 +55,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            ordinary: MAX_STREAMS + 536,
+            ordinary: MAX_STREAMS + BESIDE_STREAMS,
             reserve: 64,
             header: Duration::from_secs(10),
             reserve_header: Duration::from_secs(2),
             unread: Duration::from_secs(30),
             lifetime: Duration::from_hours(12),
-            farewell: Duration::from_secs(90),
+            farewell: WAITING_TIMEOUT,
         }
     }
 }
@@ -70,11 +73,42 @@ impl Limits {
     }
 }
 
-/// What a connection may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Share {
-    Ordinary,
-    Reserve,
+/// Some of the connections there may be, and what those may ask.
+struct Share {
+    permits: Arc<Semaphore>,
+    http: http1::Builder,
+    router: Router,
+}
+
+impl Share {
+    fn new(n_connections: usize, header: Duration, router: Router) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(header)
+            .max_buf_size(READ_BUFFER)
+            .max_headers(MAX_HEADERS);
+        Self { permits: Arc::new(Semaphore::new(n_connections)), http, router }
+    }
+
+    /// One request a connection.
+    fn without_keep_alive(mut self) -> Self {
+        self.http.keep_alive(false);
+        self
+    }
+
+    /// Ready to serve a connection, while one is free.
+    fn admit(&self) -> Option<Admitted> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let service = TowerToHyperService::new(self.router.clone());
+        Some(Admitted { http: self.http.clone(), service, _permit: permit })
+    }
+}
+
+/// What a connection is served with, and its place among the connections.
+struct Admitted {
+    http: http1::Builder,
+    service: TowerToHyperService<Router>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Accepts until the server is to end, then waits for the connections there are.
@@ -82,9 +116,9 @@ enum Share {
 /// Dropping the future cuts them.
 pub async fn serve(mut listener: TcpListener, state: AppState, limits: Limits) {
     let shutdown = state.shutdown.clone();
-    let permits = [limits.ordinary, limits.reserve].map(|n| Arc::new(Semaphore::new(n)));
-    let ordinary = super::router(state.clone());
-    let reserve = super::reserve_router(state);
+    let ordinary = Share::new(limits.ordinary, limits.header, super::router(state.clone()));
+    let reserve = Share::new(limits.reserve, limits.reserve_header, super::reserve_router(state));
+    let reserve = reserve.without_keep_alive();
     let mut connections = JoinSet::new();
     let mut full = false;
     loop {
@@ -94,54 +128,26 @@ pub async fn serve(mut listener: TcpListener, state: AppState, limits: Limits) {
             (stream, _) = Listener::accept(&mut listener) => stream,
             Some(_) = connections.join_next() => continue,
         };
-        let Some((share, permit)) = admit(&permits) else {
-            if !std::mem::replace(&mut full, true) {
-                tracing::warn!("too many connections: more are closed until some end");
-            }
-            continue;
-        };
-        full = false;
-        let router = match share {
-            Share::Ordinary => ordinary.clone(),
-            Share::Reserve => reserve.clone(),
-        };
-        let connection = connection(stream, router, share, limits.clone(), shutdown.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        let admitted = ordinary.admit().or_else(|| reserve.admit());
+        let was_full = std::mem::replace(&mut full, admitted.is_none());
+        if let Some(admitted) = admitted {
+            connections.spawn(connection(stream, admitted, limits.clone(), shutdown.clone()));
+        } else if !was_full {
+            tracing::warn!("too many connections: more are closed until some end");
+        }
     }
     // nobody else is let in
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-fn admit([ordinary, reserve]: &[Arc<Semaphore>; 2]) -> Option<(Share, OwnedSemaphorePermit)> {
-    let take = |permits: &Arc<Semaphore>| permits.clone().try_acquire_owned().ok();
-    take(ordinary)
-        .map(|permit| (Share::Ordinary, permit))
-        .or_else(|| take(reserve).map(|permit| (Share::Reserve, permit)))
-}
-
 /// One connection from its first byte to its end.
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    share: Share,
-    limits: Limits,
-    shutdown: CancellationToken,
-) {
+async fn connection(stream: TcpStream, admitted: Admitted, limits: Limits, shutdown: CancellationToken) {
     if let Err(error) = bound(&stream, limits.unread) {
         tracing::debug!(%error, "a connection keeps the system's settings");
     }
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(if share == Share::Reserve { limits.reserve_header } else { limits.header })
-        .keep_alive(share == Share::Ordinary)
-        .max_buf_size(READ_BUFFER)
-        .max_headers(MAX_HEADERS);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
+    let Admitted { http, service, _permit } = admitted;
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = asked_to_end(&shutdown, limits.lifetime) => {
