@@ -12,6 +12,6 @@ pub use event::{Event, EventKind};
 pub use forget::{ForgetSet, MostMemorised, Sample};
 pub use model::{Alias, ModelName, ModelRef, Selector, Version, VersionRef};
 pub use run::{
-    Audit, Best, Bound, DatasetRef, Kind, Only, Progress, Promote, Run, RunError, Source, Status, Train,
-    Unlearn, Verify, Work,
+    Audit, Best, Bound, DatasetRef, Kind, Only, Priority, Progress, Promote, Run, RunError, Source, Status,
+    Train, Unlearn, Verify, Work,
 };

@@ -158,6 +158,25 @@ pub struct Bound {
     pub lte: f64,
 }
 
+/// Which queued run goes first. Among equals it is the oldest.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody's request to be forgotten.
+    Erasure,
+    /// Somebody is waiting for it.
+    #[default]
+    Interactive,
+    /// Whenever nothing else is to be done.
+    Batch,
+}
+
+impl Priority {
+    pub const ALL: [Self; 3] = [Self::Erasure, Self::Interactive, Self::Batch];
+}
+
 /// Which data a run used; never left to guess.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DatasetRef {
@@ -219,6 +238,7 @@ pub struct Run {
     pub version: Option<VersionRef>,
     /// How often a process has started this run (2 after a crash).
     pub attempt: u32,
+    pub priority: Priority,
     pub tags: BTreeMap<String, String>,
     pub deadline_s: Option<u64>,
     pub created_at: DateTime<Utc>,

@@ -10,7 +10,7 @@ use super::state::AppState;
 use super::unlearn::Parent;
 use super::view::RunView;
 use crate::data::check_forget_set;
-use crate::domain::{Audit, ForgetSet, Progress, Run, Status, Verify, Work};
+use crate::domain::{Audit, ForgetSet, Priority, Progress, Run, Status, Verify, Work};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -38,6 +38,10 @@ pub struct AuditRequest {
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991_i64, default = 1)]
     seed: Option<Number>,
+    /// Which of the waiting runs goes first; among equals it is the oldest.
+    #[serde(default)]
+    #[schema(default = "interactive")]
+    priority: Priority,
     /// Seconds after which a run that has not ended fails.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 604800)]
@@ -84,6 +88,7 @@ impl AuditRequest {
             last_seq: 0,
             version: None,
             attempt: 0,
+            priority: self.priority,
             tags,
             deadline_s,
             created_at: Utc::now(),

@@ -8,7 +8,7 @@ use super::order::{self, Found};
 use super::state::AppState;
 use super::view::{PageView, RunView};
 use crate::config::human_bytes;
-use crate::domain::{Kind, ModelName, Progress, Run, Status, Train, Work};
+use crate::domain::{Kind, ModelName, Priority, Progress, Run, Status, Train, Work};
 use crate::jobs::Cancelled;
 use crate::nn::{self, Mode, Recipe, Solver, Split};
 use crate::store::{Page, RunFilter, StoreError};
@@ -45,6 +45,10 @@ pub struct TrainRequest {
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991_i64, default = 1)]
     seed: Option<Number>,
+    /// Which of the waiting runs goes first; among equals it is the oldest.
+    #[serde(default)]
+    #[schema(default = "interactive")]
+    priority: Priority,
     /// Seconds after which a run that has not ended fails.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 604800)]
@@ -86,6 +90,7 @@ impl TrainRequest {
             last_seq: 0,
             version: None,
             attempt: 0,
+            priority: self.priority,
             tags,
             deadline_s,
             created_at: Utc::now(),

@@ -13,7 +13,8 @@ use super::view::RunView;
 use crate::config::human_bytes;
 use crate::data::{Dataset, check_forget_set};
 use crate::domain::{
-    Bound, ForgetSet, ModelName, Only, Progress, Promote, Run, Status, Unlearn, Verify, Version, Work,
+    Bound, ForgetSet, ModelName, Only, Priority, Progress, Promote, Run, Status, Unlearn, Verify, Version,
+    Work,
 };
 use crate::jobs::Lineage;
 use crate::nn::{self, Recipe, Standard};
@@ -62,6 +63,10 @@ pub struct UnlearnRequest {
     /// Revoke the parent when the new version is published.
     #[serde(default)]
     revoke_parent: bool,
+    /// Which of the waiting runs goes first; among equals it is the oldest.
+    #[serde(default = "erasure")]
+    #[schema(default = "erasure")]
+    priority: Priority,
     /// Seconds after which a run that has not ended fails.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 604800)]
@@ -244,6 +249,11 @@ impl Parent {
     }
 }
 
+/// Whoever asks to be forgotten goes first.
+const fn erasure() -> Priority {
+    Priority::Erasure
+}
+
 impl UnlearnRequest {
     /// Checks everything that can be checked before the run is stored.
     fn check(self, parent: &Parent, memory_limit: u64) -> Result<Run, Problem> {
@@ -276,6 +286,7 @@ impl UnlearnRequest {
             last_seq: 0,
             version: None,
             attempt: 0,
+            priority: self.priority,
             tags,
             deadline_s,
             created_at: Utc::now(),

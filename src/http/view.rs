@@ -2,8 +2,8 @@
 
 use super::hyperparameters;
 use crate::domain::{
-    Alias, Best, DatasetRef, ForgetSet, Kind, Progress, Promote, Run, RunError, Sample, Status, Verify,
-    Version, VersionRef, Work,
+    Alias, Best, DatasetRef, ForgetSet, Kind, Priority, Progress, Promote, Run, RunError, Sample, Status,
+    Verify, Version, VersionRef, Work,
 };
 use crate::nn::{Faults, Mode};
 use chrono::{DateTime, Utc};
@@ -73,6 +73,8 @@ pub struct RunView {
     pub version: Option<VersionRef>,
     /// How often a process has started it.
     pub attempt: u32,
+    /// Which of the waiting runs goes first.
+    pub priority: Priority,
     pub tags: BTreeMap<String, String>,
     pub deadline_s: Option<u64>,
     pub created_at: DateTime<Utc>,
@@ -194,6 +196,7 @@ impl RunView {
             last_seq: run.last_seq,
             version: run.version.clone(),
             attempt: run.attempt,
+            priority: run.priority,
             tags: run.tags.clone(),
             deadline_s: run.deadline_s,
             created_at: run.created_at,

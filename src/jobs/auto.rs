@@ -2,7 +2,7 @@
 
 use super::executor::Failure;
 use super::unlearn::Watch;
-use crate::domain::{Run, Status, Unlearn, Work};
+use crate::domain::{Priority, Run, Status, Unlearn, Work};
 use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem};
 use crate::unlearn::{Auto, Candidate, Method, Task, Unlearned, best_of, exact_method, unlearn};
 use chrono::Utc;
@@ -91,6 +91,8 @@ fn follower(run: &Run, order: &Unlearn, method: Method) -> Run {
     Run {
         id: Uuid::now_v7(),
         status: Status::Queued,
+        // what was asked for is forgotten already: the proof behind it must not keep the next request waiting
+        priority: run.priority.max(Priority::Interactive),
         tags,
         created_at: Utc::now(),
         work: Work::Unlearn(Unlearn { method, ..order.clone() }),

@@ -1,7 +1,7 @@
 //! What runs, when, and how it ends: the queue, the worker threads, and the event hub.
 //!
 //! Knows nothing of HTTP. Work happens on threads of its own (`lethe-train-N`), never on the async ones; each
-//! claims the oldest queued run, has it executed and writes what happens through the store.
+//! claims the queued run whose turn it is, has it executed and writes what happens through the store.
 
 mod audit;
 mod auto;

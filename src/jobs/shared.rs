@@ -77,7 +77,7 @@ impl Shared {
         Ok(run)
     }
 
-    /// Takes the oldest queued run, unless the engine is stopping.
+    /// Takes the queued run whose turn it is, unless the engine is stopping.
     pub(super) async fn claim(&self) -> Result<Option<(Run, Arc<Control>)>, StoreError> {
         let _order = self.order.lock().await;
         if self.is_stopping() {

@@ -2,8 +2,8 @@
 
 use super::{Fence, Publish, RunChange, Store};
 use crate::domain::{
-    Audit, DatasetRef, EventKind, ForgetSet, Kind, Progress, Run, RunError, Source, Status, Train, Unlearn,
-    Verify, VersionRef, Work,
+    Audit, DatasetRef, EventKind, ForgetSet, Kind, Priority, Progress, Run, RunError, Source, Status, Train,
+    Unlearn, Verify, VersionRef, Work,
 };
 use crate::nn::{Recipe, Standard};
 use crate::unlearn::{GradientAscent, Method, Variant};
@@ -67,6 +67,7 @@ fn run_of(work: Work, model: &str) -> Run {
         version: None,
         attempt: 0,
         tags: BTreeMap::from([("by".into(), "ana".into())]),
+        priority: Priority::Interactive,
         deadline_s: None,
         created_at: Utc::now(),
         started_at: None,

@@ -2,14 +2,14 @@
 
 use super::fixtures::{assert_consistent, broken, open, product, train_run};
 use super::{Fence, NewEvent, RunChange, Store, StoreError};
-use crate::domain::{EventKind, Status};
+use crate::domain::{EventKind, Priority, Run, Status};
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
-    Submit,
+    Submit(Priority),
     Claim,
     /// From outside, to any status: what is not allowed must be refused.
     Step(usize, Status),
@@ -25,7 +25,7 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     let any = 0_usize..4;
     prop_oneof![
-        2 => Just(Operation::Submit),
+        2 => prop::sample::select(&Priority::ALL[..]).prop_map(Operation::Submit),
         3 => Just(Operation::Claim),
         3 => (any.clone(), prop::sample::select(Status::ALL.to_vec())).prop_map(|(i, s)| Operation::Step(i, s)),
         2 => any.clone().prop_map(Operation::Epoch),
@@ -40,6 +40,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     id: Uuid,
+    priority: Priority,
     status: Status,
     attempt: u32,
 }
@@ -80,16 +81,16 @@ async fn apply(store: &Store, expected: &mut Vec<Expected>, operation: Operation
     let n_runs = expected.len();
     let pick = |i: usize| (n_runs > 0).then(|| i % n_runs);
     match operation {
-        Operation::Submit => {
-            let (run, _) = store.insert_run(train_run("m")).await.unwrap();
-            expected.push(Expected { id: run.id, status: Status::Queued, attempt: 0 });
+        Operation::Submit(priority) => {
+            let (run, _) = store.insert_run(Run { priority, ..train_run("m") }).await.unwrap();
+            expected.push(Expected { id: run.id, priority, status: Status::Queued, attempt: 0 });
         }
         Operation::Claim => {
-            let oldest =
-                expected.iter_mut().filter(|run| run.status == Status::Queued).min_by_key(|run| run.id);
+            let queued = expected.iter_mut().filter(|run| run.status == Status::Queued);
+            let first = queued.min_by_key(|run| (run.priority, run.id));
             let claimed = store.claim().await.unwrap().map(|(run, _)| run.id);
-            assert_eq!(claimed, oldest.as_ref().map(|run| run.id));
-            if let Some(run) = oldest {
+            assert_eq!(claimed, first.as_ref().map(|run| run.id));
+            if let Some(run) = first {
                 run.enter(Status::Running);
             }
         }

@@ -1,7 +1,9 @@
 //! Rows to domain types. A row that makes no sense is `Corrupt`, and says which.
 
 use super::StoreError;
-use crate::domain::{Alias, Event, EventKind, ModelName, Progress, Run, Status, Version, VersionRef};
+use crate::domain::{
+    Alias, Event, EventKind, ModelName, Priority, Progress, Run, Status, Version, VersionRef,
+};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -20,6 +22,7 @@ pub(super) struct RunRow {
     error: Option<String>,
     last_seq: i64,
     attempt: i64,
+    priority: i64,
     tags: String,
     deadline_s: Option<i64>,
     created_ms: i64,
@@ -95,6 +98,7 @@ impl TryFrom<RunRow> for Run {
             last_seq: at.number("last_seq", row.last_seq)?,
             version,
             attempt: at.number("attempt", row.attempt)?,
+            priority: at.priority(row.priority)?,
             tags: at.json("tags", &row.tags)?,
             deadline_s: row.deadline_s.map(|s| at.number("deadline_s", s)).transpose()?,
             created_at: at.time("created_ms", row.created_ms)?,
@@ -187,6 +191,13 @@ impl Place<'_> {
 
     fn name(&self, column: &str, text: String) -> Result<ModelName, StoreError> {
         ModelName::try_from(text).map_err(|e| self.corrupt(column, e))
+    }
+
+    fn priority(&self, place: i64) -> Result<Priority, StoreError> {
+        Priority::ALL
+            .into_iter()
+            .find(|&priority| priority as i64 == place)
+            .ok_or_else(|| self.corrupt("priority", format_args!("{place} is no priority")))
     }
 
     fn status(&self, text: &str) -> Result<Status, StoreError> {

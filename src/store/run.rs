@@ -15,7 +15,7 @@ macro_rules! select_run {
     ($tail:literal) => {
         concat!(
             "select r.run_id, r.status, r.model, r.work, r.dataset, r.seed, r.epoch, r.epochs, r.best, r.error, ",
-            "r.last_seq, r.attempt, r.tags, r.deadline_s, r.created_ms, r.started_ms, r.finished_ms, ",
+            "r.last_seq, r.attempt, r.priority, r.tags, r.deadline_s, r.created_ms, r.started_ms, r.finished_ms, ",
             "r.version_id, v.model as version_model, v.number as version_number, v.digest as version_digest ",
             "from run r left join version v on v.version_id = r.version_id ",
             $tail
@@ -24,7 +24,7 @@ macro_rules! select_run {
 }
 
 const RUN_BY_ID: &str = select_run!("where r.run_id = $1");
-const OLDEST_QUEUED: &str = select_run!("where r.status = 'queued' order by r.run_id limit 1");
+const FIRST_QUEUED: &str = select_run!("where r.status = 'queued' order by r.priority, r.run_id limit 1");
 const LEFT_BEHIND: &str = select_run!("where r.status in ('running', 'canceling') order by r.run_id");
 const LIST: &str = select_run!(
     "where ($1 is null or $1 like '%,' || r.status || ',%')
@@ -35,8 +35,8 @@ const LIST: &str = select_run!(
 );
 const INSERT: &str = "insert into run
     (run_id, kind, status, model, work, dataset, seed, epoch, epochs, last_seq, attempt, n_lost, tags, deadline_s,
-     created_ms)
-    values ($1, $2, $3, $4, $5, $6, $7, 0, $8, 0, 0, 0, $9, $10, $11)";
+     created_ms, priority)
+    values ($1, $2, $3, $4, $5, $6, $7, 0, $8, 0, 0, 0, $9, $10, $11, $12)";
 const SET_LAST_SEQ: &str = "update run set last_seq = $2 where run_id = $1";
 const DELETE: &str = "delete from run where run_id = $1";
 const COUNT_LOST: &str = "update run set n_lost = n_lost + 1 where run_id = $1 returning n_lost";
@@ -72,6 +72,7 @@ pub(super) async fn insert(tx: &mut SqliteConnection, run: Run) -> Result<(Run, 
         .bind(json(&run.tags))
         .bind(run.deadline_s.map(big))
         .bind(run.created_at.timestamp_millis())
+        .bind(run.priority as i64)
         .execute(&mut *tx)
         .await?;
     let first = status_event(&run, None);
@@ -98,7 +99,8 @@ pub struct Page {
 
 impl Store {
     /// Inserts the run with its first event (`status`, `queued`), in one transaction. What a new run cannot
-    /// have yet (progress, attempts, an ending) is reset. Ids are UUIDv7: their order is the queue's.
+    /// have yet (progress, attempts, an ending) is reset. Ids are UUIDv7: their
+    /// order is that of the queue, within a priority.
     pub async fn insert_run(&self, run: Run) -> Result<(Run, Event), StoreError> {
         let mut tx = self.begin().await?;
         let inserted = insert(&mut tx, run).await?;
@@ -150,10 +152,10 @@ impl Store {
         Ok((run, events))
     }
 
-    /// Takes the oldest queued run, marks it running and appends its event. Its `attempt` is the fence.
+    /// Takes the oldest queued run of the first priority there is, marks it running and appends its event. Its `attempt` is the fence.
     pub async fn claim(&self) -> Result<Option<(Run, Vec<Event>)>, StoreError> {
         let mut tx = self.begin().await?;
-        let row: Option<RunRow> = sqlx::query_as(OLDEST_QUEUED).fetch_optional(&mut *tx).await?;
+        let row: Option<RunRow> = sqlx::query_as(FIRST_QUEUED).fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(None) };
         let mut run = Run::try_from(row)?;
         let events = apply(&mut tx, &mut run, RunChange::to(Status::Running), vec![]).await?;

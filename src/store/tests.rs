@@ -2,7 +2,7 @@
 
 use super::fixtures::{assert_consistent, broken, open, product, publish, train_run, unlearn_run};
 use super::{Fence, NewEvent, Page, Publish, RunChange, RunFilter, Store, StoreError};
-use crate::domain::{Best, EventKind, Kind, ModelName, ModelRef, Progress, Run, Status};
+use crate::domain::{Best, EventKind, Kind, ModelName, ModelRef, Priority, Progress, Run, Status};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ macro_rules! suite {
 suite!(
     a_run_is_stored_with_its_first_event,
     runs_are_claimed_oldest_first_and_once,
+    erasures_are_claimed_before_what_is_older,
     an_epoch_moves_progress_and_best_with_its_event,
     the_end_is_told_by_status_and_done,
     a_run_that_is_over_changes_no_more,
@@ -84,6 +85,20 @@ async fn runs_are_claimed_oldest_first_and_once(store: &Store) {
     assert_eq!(events[0].data, json!({ "run": one.id, "seq": 2, "status": "running", "attempt": 1 }));
     assert_eq!(store.claim().await.unwrap().unwrap().0.id, two.id);
     assert!(store.claim().await.unwrap().is_none());
+}
+
+async fn erasures_are_claimed_before_what_is_older(store: &Store) {
+    let of = |priority| Run { priority, ..train_run("m") };
+    let runs = [Priority::Batch, Priority::Interactive, Priority::Erasure, Priority::Erasure].map(of);
+    for run in &runs {
+        store.insert_run(run.clone()).await.unwrap();
+    }
+    let mut claimed = Vec::new();
+    while let Some((run, _)) = store.claim().await.unwrap() {
+        assert_eq!(store.run(run.id).await.unwrap().priority, run.priority);
+        claimed.push(run.id);
+    }
+    assert_eq!(claimed, [2, 3, 1, 0].map(|i: usize| runs[i].id));
 }
 
 async fn an_epoch_moves_progress_and_best_with_its_event(store: &Store) {

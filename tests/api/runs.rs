@@ -68,6 +68,20 @@ async fn a_wait_that_is_over_first_answers_202() {
 }
 
 #[tokio::test]
+async fn a_run_says_which_priority_it_waits_with() {
+    let app = TestApp::start().await;
+    let mut body = small_training("digits", 1);
+    assert_eq!(app.post("/runs", &body).await.json()["priority"], "interactive");
+    body["priority"] = json!("batch");
+    let run = app.post("/runs", &body).await.json();
+    assert_eq!(run["priority"], "batch");
+    let id = run["id"].as_str().unwrap();
+    assert_eq!(app.get(&format!("/runs/{id}")).await.json()["priority"], "batch");
+    body["priority"] = json!("urgent");
+    app.post("/runs", &body).await.pointers(&["/priority"]);
+}
+
+#[tokio::test]
 async fn everything_impossible_is_reported_at_once_and_nothing_starts() {
     let app = TestApp::start().await;
     let body = json!({

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use lethe::artifacts::Artifacts;
 use lethe::config::{ByteSize, Config};
 use lethe::data::Catalogue;
-use lethe::domain::{DatasetRef, Progress, Run, Source, Status, Train, Work};
+use lethe::domain::{DatasetRef, Priority, Progress, Run, Source, Status, Train, Work};
 use lethe::http::{self, AppState};
 use lethe::jobs::{Engine, Limits};
 use lethe::nn::{Recipe, Standard};
@@ -169,6 +169,7 @@ pub fn queued_run() -> Run {
         version: None,
         attempt: 0,
         tags: Default::default(),
+        priority: Priority::Interactive,
         deadline_s: None,
         created_at: Utc::now(),
         started_at: None,

@@ -121,6 +121,7 @@ async fn a_version_forgets_a_class_and_reports_by_how_much() {
     let run = app.finish("/unlearn", &order).await;
     assert_eq!(run["status"], "succeeded", "{run}");
     assert_eq!((&run["kind"], &run["method"]), (&json!("unlearn"), &json!("gradient_ascent")));
+    assert_eq!(run["priority"], "erasure");
     assert_eq!(run["parent"]["version"], 1);
     assert_eq!(run["forget"], json!({ "class": 3 }));
     assert_eq!(run["hyperparameters"]["variant"], "bounded");
@@ -300,6 +301,7 @@ async fn auto_is_exact_where_that_is_quick_and_else_forgets_now_with_an_exact_ru
     let exact = app.get(&format!("/runs/{exact}")).await.json();
     assert_eq!((&exact["status"], &exact["method"]), (&json!("succeeded"), &json!("retrain")));
     assert_eq!(exact["tags"]["interim_run"], run["id"]);
+    assert_eq!(exact["priority"], "interactive", "the proof keeps no request to forget waiting");
     // only now is the parent gone
     let raw = "application/octet-stream";
     app.post_as("/models/digits:1/predict", raw, vec![0; 784]).await.problem(410, "version_revoked");

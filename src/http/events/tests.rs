@@ -23,7 +23,7 @@ fn what_is_no_event_number_is_a_bad_cursor() {
 
 mod following {
     use super::*;
-    use crate::domain::{DatasetRef, Progress, Source, Status, Train, Work};
+    use crate::domain::{DatasetRef, Priority, Progress, Source, Status, Train, Work};
     use crate::http::state::tests::idle_app;
     use crate::nn::{Recipe, Standard};
     use crate::store::{NewEvent, RunChange};
@@ -51,6 +51,7 @@ mod following {
             version: None,
             attempt: 0,
             tags: std::collections::BTreeMap::new(),
+            priority: Priority::Interactive,
             deadline_s: None,
             created_at: Utc::now(),
             started_at: None,
