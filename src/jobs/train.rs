@@ -5,7 +5,7 @@ use super::journal::{Epoch, Journal};
 use crate::artifacts::Model;
 use crate::data::{DataError, Dataset, DownloadProgress};
 use crate::domain::{DatasetRef, Run, Train};
-use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe, TrainError};
+use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, TrainError};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -25,13 +25,10 @@ pub(super) fn execute(
     let dataset = open(workshop, &run.dataset, journal)?;
     let problem = Problem { train: dataset.train(), excluded: &[], test: dataset.test() };
     journal.begin();
-    let mut watch = Watch { journal, reports: Vec::new() };
-    let trained = nn::train(&order.recipe, &problem, &mut watch)?;
-    let reports = watch.reports;
+    let trained = nn::train(&order.recipe, &problem, &mut Watch { journal })?;
     if !trained.completed {
         return Err(Failure::Stopped);
     }
-    let published = published_epoch(&order.recipe, trained.best_epoch, &reports);
     let model = Model {
         mlp: trained.model,
         input: dataset.input.clone(),
@@ -51,7 +48,7 @@ pub(super) fn execute(
         parent: None,
         digest: kept.digest,
         size_bytes: kept.size_bytes,
-        metrics: metrics(published, &model),
+        metrics: metrics(trained.report.as_ref(), &model),
         report: None,
         promote: None,
         revoke_parent: false,
@@ -93,6 +90,7 @@ impl From<TrainError> for Failure {
                 Self::failed("diverged", &format_args!("{error}; a lower learning rate may help"))
             }
             TrainError::NoRows => Self::failed("no_rows", &error),
+            TrainError::Misfit(_) => Self::failed("checkpoint_damaged", &error),
         }
     }
 }
@@ -100,7 +98,6 @@ impl From<TrainError> for Failure {
 /// Passes a training on to the journal.
 struct Watch<'a, 'b> {
     journal: &'a mut Journal<'b>,
-    reports: Vec<EpochReport>,
 }
 
 impl nn::Observer for Watch<'_, '_> {
@@ -109,7 +106,6 @@ impl nn::Observer for Watch<'_, '_> {
     }
 
     fn on_epoch(&mut self, report: &EpochReport, _model: &Mlp) -> ControlFlow<()> {
-        self.reports.push(*report);
         let mut measures = vec![
             ("train_loss", Some(report.train_loss)),
             ("train_accuracy", Some(report.train_accuracy)),
@@ -134,20 +130,6 @@ impl nn::Observer for Watch<'_, '_> {
 
     fn threads(&mut self) -> NonZeroUsize {
         self.journal.threads()
-    }
-}
-
-/// The epoch whose weights are published: the last, but under early stopping the best.
-fn published_epoch<'a>(
-    recipe: &Recipe,
-    best_epoch: u32,
-    reports: &'a [EpochReport],
-) -> Option<&'a EpochReport> {
-    match recipe {
-        Recipe::Standard(recipe) if recipe.early_stopping.is_some() => {
-            reports.iter().find(|report| report.epoch == best_epoch)
-        }
-        Recipe::Nn(_) | Recipe::Debug(_) | Recipe::Standard(_) => reports.last(),
     }
 }
 

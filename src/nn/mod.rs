@@ -21,11 +21,13 @@ pub mod optim;
 pub mod panels;
 mod recipe;
 mod reference;
+mod running;
 mod samples;
 mod simd;
 pub mod sisa;
 mod split;
 mod standard;
+mod state;
 pub mod team;
 mod train;
 #[cfg(test)]
@@ -35,9 +37,12 @@ pub use bank::{Teller, run_all, train_all};
 pub use evaluate::{Evaluation, Evaluator};
 pub use mlp::{Mlp, Shape};
 pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Solver, Standard};
+pub use running::Running;
 pub use samples::{Features, Samples};
 pub use simd::kernel_family;
 pub use split::Split;
+pub use state::{Cursor, State};
 pub use train::{
-    BatchReport, EpochReport, Observer, Problem, TrainError, Trained, network_bytes, predicted_bytes, train,
+    BatchReport, EpochReport, Observer, Problem, TrainError, Trained, network_bytes, predicted_bytes, resume,
+    train,
 };

@@ -28,6 +28,15 @@ impl Sgd {
         Self { velocity, momentum: momentum as f32, weight_decay: weight_decay as f32 }
     }
 
+    /// Lies as the parameters do.
+    pub fn velocity(&self) -> &[f32] {
+        &self.velocity
+    }
+
+    pub fn velocity_mut(&mut self) -> &mut [f32] {
+        &mut self.velocity
+    }
+
     /// One step along the batch's weighted gradient.
     pub fn step(&mut self, mlp: &mut Mlp, batch: &mut Batch, learning_rate: f64) {
         let rates = Rates {

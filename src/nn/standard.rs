@@ -5,8 +5,10 @@ use super::buffer::Buffer;
 use super::evaluate::{CHUNK, Evaluation, evaluate};
 use super::hash::{Purpose, order_rows};
 use super::optim::{Sgd, norm};
+use super::running::Running;
+use super::state::State;
 use super::team::Team;
-use super::train::{BatchReport, EpochReport, Observer, Problem, TrainError, Trained};
+use super::train::{EpochReport, Observer, Problem, TrainError, Trained};
 use super::{Mlp, Recipe, Samples, Shape, Split, Standard, init::init};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -14,6 +16,7 @@ use std::ops::ControlFlow;
 pub(super) fn train(
     recipe: &Standard,
     problem: &Problem<'_>,
+    from: Option<State>,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     let samples = problem.train;
@@ -22,46 +25,66 @@ pub(super) fn train(
         return Err(TrainError::NoRows);
     }
     let mut trainer = Trainer::new(recipe, samples, split.train);
-    let mut workspace = Workspace::new(trainer.mlp.shape(), recipe.batch_size);
+    let (mut begun, mut given) = (None, None);
+    if let Some(mut state) = from {
+        begun = Some(state.running(recipe.epochs, trainer.batches)?);
+        given = state.cursor.report;
+        trainer.learner.restore("", state.cursor.best.pop().flatten(), &mut state)?;
+        state.finish()?;
+    }
+    let mut workspace = Workspace::new(trainer.learner.mlp.shape(), recipe.batch_size);
     let test_rows: Vec<u32> = (0..problem.test.n_rows() as u32).collect();
-    for epoch in 1..=recipe.epochs {
+    for epoch in begun.map_or(1, |running| running.epoch)..=recipe.epochs {
         workspace.use_threads(observer.threads());
-        let mut running = Running::new(epoch, trainer.batches);
-        let pass = trainer.pass(&mut workspace, &mut running, &mut |report| observer.on_batch(report))?;
-        let Some(last) = pass else { return Ok(trainer.finish(epoch, false)) };
-        let test = workspace.evaluate(&trainer.mlp, problem.test, &test_rows);
-        let holdout =
-            (!split.held_out.is_empty()).then(|| workspace.evaluate(&trainer.mlp, samples, &split.held_out));
-        let report = running.epoch_report(recipe.epochs, last, test, holdout);
-        if observer.on_epoch(&report, &trainer.mlp).is_break() {
-            return Ok(trainer.finish(epoch, false));
+        let mut running = begun.take().unwrap_or_else(|| Running::new(epoch, trainer.batches));
+        if !running.is_over() {
+            let done = running.batch;
+            let flow = trainer.pass(&mut workspace, &mut running, done, &mut |running, learner| {
+                let report = running.batch_report();
+                observer.on_batch(&report)?;
+                observer.on_boundary(&report, &|| {
+                    let mut state = State::new(*running, given);
+                    learner.save("", &mut state);
+                    state
+                })
+            })?;
+            if flow.is_break() {
+                return Ok(trainer.finish(given, false));
+            }
         }
-        if trainer.is_over(epoch, holdout.map(|h| h.loss)) {
-            return Ok(trainer.finish(epoch, true));
+        let mlp = &trainer.learner.mlp;
+        let test = workspace.evaluate(mlp, problem.test, &test_rows);
+        let holdout = (!split.held_out.is_empty()).then(|| workspace.evaluate(mlp, samples, &split.held_out));
+        let report = running.epoch_report(recipe.epochs, test, holdout);
+        let flow = observer.on_epoch(&report, mlp);
+        let is_over = trainer.is_over(epoch, holdout.map(|h| h.loss));
+        if trainer.learner.best.epoch().is_none_or(|best| best == epoch) {
+            given = Some(report);
+        }
+        if flow.is_break() || is_over {
+            return Ok(trainer.finish(given, flow.is_continue()));
         }
     }
-    Ok(trainer.finish(recipe.epochs, true))
+    Ok(trainer.finish(given, true))
 }
 
-/// One network in training on some rows, and everything a training carries from epoch to epoch.
+/// One network in training on some rows.
 #[derive(Debug)]
 pub(super) struct Trainer<'a> {
     recipe: Standard,
     samples: Samples<'a>,
     order: Vec<u32>,
-    mlp: Mlp,
-    sgd: Sgd,
-    best: Best,
+    pub(super) learner: Learner,
     /// Mini-batches in an epoch.
     pub(super) batches: u64,
 }
 
-/// What an epoch's last mini-batch had.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LastStep {
-    pub(super) learning_rate: f64,
-    /// L2 norm of the gradient.
-    pub(super) grad_norm: f64,
+/// What a training carries from mini-batch to mini-batch.
+#[derive(Debug)]
+pub(super) struct Learner {
+    mlp: Mlp,
+    sgd: Sgd,
+    best: Best,
 }
 
 impl<'a> Trainer<'a> {
@@ -69,55 +92,72 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(recipe: &Standard, samples: Samples<'a>, rows: Vec<u32>) -> Self {
         let mlp = init(&Recipe::Standard(recipe.clone()), samples.n_features(), samples.n_classes());
         Self {
-            sgd: Sgd::new(&mlp, recipe.momentum, recipe.weight_decay),
-            best: Best::new(recipe),
             batches: rows.len().div_ceil(recipe.batch_size) as u64,
             recipe: recipe.clone(),
             samples,
             order: rows,
-            mlp,
+            learner: Learner {
+                sgd: Sgd::new(&mlp, recipe.momentum, recipe.weight_decay),
+                best: Best::new(recipe),
+                mlp,
+            },
         }
     }
 
-    /// Trains for the epoch `running` counts; `None` when `on_batch` stopped it.
+    /// Trains for the epoch `running` counts, on its mini-batches behind the first `done`; `after` each it may be
+    /// stopped.
     pub(super) fn pass(
         &mut self,
         workspace: &mut Workspace,
         running: &mut Running,
-        on_batch: &mut dyn FnMut(&BatchReport) -> ControlFlow<()>,
-    ) -> Result<Option<LastStep>, TrainError> {
+        done: u64,
+        after: &mut dyn FnMut(&Running, &Learner) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, TrainError> {
         let Workspace { batch, gradient, scratch } = workspace;
-        let (recipe, samples, batches) = (&self.recipe, self.samples, self.batches);
+        let (recipe, samples, batches, learner) =
+            (&self.recipe, self.samples, self.batches, &mut self.learner);
         order_rows(&mut self.order, scratch, recipe.seed, Purpose::Order, running.epoch);
         let steps = batches * u64::from(recipe.epochs);
-        let mut last = LastStep::default();
-        let mut coming = self.order.chunks(recipe.batch_size).skip(1);
-        for (number, rows) in (1..).zip(self.order.chunks(recipe.batch_size)) {
+        let mut coming = self.order.chunks(recipe.batch_size).skip(done as usize + 1);
+        let rows = self.order.chunks(recipe.batch_size).skip(done as usize);
+        for (number, rows) in (done + 1..).zip(rows) {
             batch.load(samples, rows);
             samples.prefetch(coming.next().unwrap_or_default());
-            batch.forward(&self.mlp);
+            batch.forward(&learner.mlp);
             batch.loss();
-            running.add(batch, rows.len())?;
+            let loss = batch.losses().iter().map(|&loss| f64::from(loss)).sum();
+            let hits = batch.hits().iter().filter(|&&hit| hit).count() as u64;
+            running.add(loss, hits, rows.len())?;
             batch.weigh_mean();
             let step = u64::from(running.epoch - 1) * batches + number - 1;
-            last.learning_rate = recipe.schedule.learning_rate(recipe.learning_rate, step, steps, batches);
+            let learning_rate = recipe.schedule.learning_rate(recipe.learning_rate, step, steps, batches);
             if number == batches {
-                batch.backward(&self.mlp, 0.0, gradient);
-                last.grad_norm = norm(gradient);
+                batch.backward(&learner.mlp, 0.0, gradient);
+                running.end(learning_rate, norm(gradient));
             }
-            self.sgd.step(&mut self.mlp, batch, last.learning_rate);
-            if on_batch(&running.batch_report()).is_break() {
-                return Ok(None);
+            learner.sgd.step(&mut learner.mlp, batch, learning_rate);
+            if number == batches && !learner.mlp.is_finite() {
+                return Err(running.not_finite());
+            }
+            if after(running, learner).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        if self.mlp.is_finite() { Ok(Some(last)) } else { Err(running.not_finite()) }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Notes the end of an epoch; true when patience has run out.
     pub(super) fn is_over(&mut self, epoch: u32, holdout_loss: Option<f64>) -> bool {
-        self.best.is_over(epoch, holdout_loss, &self.mlp)
+        self.learner.best.is_over(epoch, holdout_loss, &self.learner.mlp)
     }
 
+    fn finish(self, report: Option<EpochReport>, completed: bool) -> Trained {
+        let Learner { mlp, best, .. } = self.learner;
+        Trained { model: best.kept.map_or(mlp, |(_, _, best)| best), report, completed }
+    }
+}
+
+impl Learner {
     /// The present weights.
     pub(super) fn present(&self) -> &Mlp {
         &self.mlp
@@ -128,11 +168,32 @@ impl<'a> Trainer<'a> {
         self.best.kept.as_ref().map_or(&self.mlp, |(_, _, mlp)| mlp)
     }
 
-    fn finish(self, last_epoch: u32, completed: bool) -> Trained {
-        match self.best.kept {
-            Some((best_epoch, _, model)) => Trained { model, best_epoch, completed },
-            None => Trained { model: self.mlp, best_epoch: last_epoch, completed },
+    /// Adds what it carries to `state`; its tensors' names begin with `prefix`.
+    pub(super) fn save(&self, prefix: &str, state: &mut State) {
+        state.put(format!("{prefix}weights"), self.mlp.params());
+        state.put(format!("{prefix}velocity"), self.sgd.velocity());
+        let best = self.best.kept.as_ref();
+        if let Some((_, _, mlp)) = best {
+            state.put(format!("{prefix}best"), mlp.params());
         }
+        state.cursor.best.push(best.map(|&(epoch, loss, _)| (epoch, loss)));
+    }
+
+    /// Takes back what [`save`](Self::save) added, `best` being the best epoch and its loss.
+    pub(super) fn restore(
+        &mut self,
+        prefix: &str,
+        best: Option<(u32, f64)>,
+        state: &mut State,
+    ) -> Result<(), TrainError> {
+        state.take(&format!("{prefix}weights"), self.mlp.params_mut())?;
+        state.take(&format!("{prefix}velocity"), self.sgd.velocity_mut())?;
+        if let Some((epoch, loss)) = best {
+            let mut mlp = self.mlp.clone();
+            state.take(&format!("{prefix}best"), mlp.params_mut())?;
+            self.best.kept = self.best.patience.map(|_| (epoch, loss, mlp));
+        }
+        Ok(())
     }
 }
 
@@ -165,74 +226,6 @@ impl Workspace {
     }
 }
 
-/// Running sums over an epoch's mini-batches, of one network or of several.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Running {
-    epoch: u32,
-    batches: u64,
-    batch: u64,
-    loss: f64,
-    hits: u64,
-    seen: u64,
-}
-
-impl Running {
-    pub(super) fn new(epoch: u32, batches: u64) -> Self {
-        Self { epoch, batches, batch: 0, loss: 0.0, hits: 0, seen: 0 }
-    }
-
-    /// Counts a mini-batch of `n_rows` rows whose losses are known.
-    fn add(&mut self, batch: &Batch, n_rows: usize) -> Result<(), TrainError> {
-        self.batch += 1;
-        self.loss += batch.losses().iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        self.hits += batch.hits().iter().filter(|&&hit| hit).count() as u64;
-        self.seen += n_rows as u64;
-        if self.loss.is_finite() { Ok(()) } else { Err(self.not_finite()) }
-    }
-
-    fn not_finite(&self) -> TrainError {
-        TrainError::NonFinite { epoch: self.epoch, batch: self.batch }
-    }
-
-    fn batch_report(&self) -> BatchReport {
-        let seen = self.seen as f64;
-        BatchReport {
-            epoch: self.epoch,
-            batch: self.batch,
-            batches: self.batches,
-            loss: self.loss / seen,
-            accuracy: self.hits as f64 / seen,
-        }
-    }
-
-    pub(super) fn n_samples(&self) -> u64 {
-        self.seen
-    }
-
-    pub(super) fn epoch_report(
-        &self,
-        epochs: u32,
-        last: LastStep,
-        test: Evaluation,
-        holdout: Option<Evaluation>,
-    ) -> EpochReport {
-        EpochReport {
-            epoch: self.epoch,
-            epochs,
-            train_loss: self.loss / self.seen as f64,
-            train_accuracy: self.hits as f64 / self.seen as f64,
-            test_loss: test.loss,
-            test_accuracy: test.accuracy,
-            holdout_loss: holdout.map(|h| h.loss),
-            holdout_accuracy: holdout.map(|h| h.accuracy),
-            reported_accuracy: test.accuracy,
-            learning_rate: last.learning_rate,
-            grad_norm: last.grad_norm,
-            n_samples: self.seen,
-        }
-    }
-}
-
 /// Early stopping: the best epoch so far by held-out loss, kept only when it is asked for.
 #[derive(Debug)]
 struct Best {
@@ -243,6 +236,11 @@ struct Best {
 impl Best {
     fn new(recipe: &Standard) -> Self {
         Self { patience: recipe.early_stopping.map(|rule| rule.patience), kept: None }
+    }
+
+    /// Which epoch that was.
+    fn epoch(&self) -> Option<u32> {
+        self.kept.as_ref().map(|&(epoch, _, _)| epoch)
     }
 
     /// Notes an epoch; true when patience has run out.

@@ -4,7 +4,9 @@ use super::batch::Batch;
 use super::buffer::Buffer;
 use super::evaluate::Evaluator;
 use super::simd::LANES;
+use super::state::State;
 use super::{Mlp, Recipe, Samples, Shape, Solver};
+use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
@@ -33,7 +35,7 @@ pub struct BatchReport {
 }
 
 /// A finished epoch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// From 1.
     pub epoch: u32,
@@ -62,6 +64,16 @@ pub trait Observer {
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
     fn on_epoch(&mut self, report: &EpochReport, model: &Mlp) -> ControlFlow<()>;
 
+    /// Between two mini-batches, where a training can go on from what `state` gives: behind [`on_batch`](Self::on_batch),
+    /// but not behind every one. At the end of an epoch it comes before the network is measured; going on from there
+    /// measures and reports again.
+    ///
+    /// `standard` offers this behind every mini-batch, `nn` and `debug` every few, ensembles at the end of an epoch,
+    /// training to the optimum never.
+    fn on_boundary(&mut self, _at: &BatchReport, _state: &dyn Fn() -> State) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     /// How many threads the training may use, asked before every epoch. It decides speed, not bits; `nn` and
     /// `debug`, whose steps are too small to share, use one.
     fn threads(&mut self) -> NonZeroUsize {
@@ -74,7 +86,8 @@ pub trait Observer {
 pub struct Trained {
     /// The last epoch's weights, or the best one's under early stopping.
     pub model: Mlp,
-    pub best_epoch: u32,
+    /// Of the epoch that had these weights at its end; `None` for a training that came to no end of an epoch.
+    pub report: Option<EpochReport>,
     /// `false` when the observer stopped it.
     pub completed: bool,
 }
@@ -85,6 +98,8 @@ pub enum TrainError {
     NonFinite { epoch: u32, batch: u64 },
     #[error("no training rows are left")]
     NoRows,
+    #[error("the state is not one of this training: {0}")]
+    Misfit(&'static str),
 }
 
 /// Trains a new network.
@@ -100,15 +115,48 @@ pub fn train(
     problem: &Problem<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
+    go_on(recipe, problem, None, observer)
+}
+
+/// Goes on with a training from a state [`Observer::on_boundary`] gave: to the same bits as if it had never been
+/// interrupted, with the same reports from there on.
+///
+/// The recipe may differ in what decides the mini-batches still to come (epochs, rates, schedule, early stopping, faults
+/// other than `output_relu`), and the size of a mini-batch may if the state is that of an epoch's end: then the training
+/// turns another way from here.
+///
+/// # Errors
+///
+/// As [`train`], and [`TrainError::Misfit`] where the state cannot be one of such a training.
+pub fn resume(
+    recipe: &Recipe,
+    problem: &Problem<'_>,
+    state: State,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
+    go_on(recipe, problem, Some(state), observer)
+}
+
+fn go_on(
+    recipe: &Recipe,
+    problem: &Problem<'_>,
+    from: Option<State>,
+    observer: &mut dyn Observer,
+) -> Result<Trained, TrainError> {
     match recipe {
         Recipe::Nn(reference) | Recipe::Debug(reference) => {
-            super::reference::train(recipe, reference, problem, observer)
+            super::reference::train(recipe, reference, problem, from, observer)
         }
-        Recipe::Standard(standard) => match standard.solver {
-            Solver::Sgd if standard.shards > 1 => super::sisa::train(standard, problem, observer),
-            Solver::Sgd => super::standard::train(standard, problem, observer),
-            Solver::Optimum { perturbation } => {
+        Recipe::Standard(standard) => match (standard.solver, from) {
+            (Solver::Sgd, from) if standard.shards > 1 => {
+                super::sisa::train(standard, problem, from, observer)
+            }
+            (Solver::Sgd, from) => super::standard::train(standard, problem, from, observer),
+            (Solver::Optimum { perturbation }, None) => {
                 super::convex::train(standard, perturbation, problem, observer)
+            }
+            (Solver::Optimum { .. }, Some(_)) => {
+                Err(TrainError::Misfit("training to the optimum has no states between its steps"))
             }
         },
     }
@@ -128,12 +176,10 @@ pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_clas
             Solver::Optimum { .. } => super::convex::size_bytes(n_rows, n_features, n_classes),
         },
     };
-    let params = match u128::from(recipe.shards()) {
-        // weights, velocity, gradient, best weights; the working copy of the reference modes fits in these
-        0 | 1 => 4 * network,
-        // each member's weights, velocity and best weights, one gradient, and the network they make
-        shards => (3 * shards + 1) * member + network,
-    };
+    // weights, velocity, best weights; the working copy of the reference modes fits in these
+    let state = 3 * u128::from(recipe.shards().max(1)) * member;
+    // with a copy of them to be kept and its file's bytes, a gradient, and the network that members make
+    let params = 3 * state + member + network;
     // row lists with the order's scratch
     let rows = 24 * n_rows as u128;
     params + rows + batch + measuring

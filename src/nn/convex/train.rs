@@ -39,6 +39,7 @@ pub(in crate::nn) fn train(
     let mut mlp = network_of(&newton.point().weights, n_features, n_classes);
     let mut batch = Batch::new(mlp.shape(), CHUNK);
     let test_rows: Vec<u32> = (0..problem.test.n_rows() as u32).collect();
+    let mut given = None;
     for epoch in 1..=recipe.epochs {
         let n_threads = observer.threads();
         newton.objective_mut().set_threads(n_threads);
@@ -52,7 +53,7 @@ pub(in crate::nn) fn train(
             observer.on_batch(&BatchReport { epoch, batch, batches, loss, accuracy })
         });
         let Some(step) = step.continue_value() else {
-            return Ok(Trained { model: mlp, best_epoch: epoch, completed: false });
+            return Ok(Trained { model: mlp, report: given, completed: false });
         };
         let point = newton.point();
         mlp = network_of(&point.weights, n_features, n_classes);
@@ -77,12 +78,13 @@ pub(in crate::nn) fn train(
             grad_norm: point.gradient_norm,
             n_samples: split.train.len() as u64,
         };
+        given = Some(report);
         if observer.on_epoch(&report, &mlp).is_break() {
-            return Ok(Trained { model: mlp, best_epoch: epoch, completed: false });
+            return Ok(Trained { model: mlp, report: given, completed: false });
         }
         if is_over {
-            return Ok(Trained { model: mlp, best_epoch: epoch, completed: true });
+            break;
         }
     }
-    Ok(Trained { model: mlp, best_epoch: recipe.epochs, completed: true })
+    Ok(Trained { model: mlp, report: given, completed: true })
 }

@@ -33,7 +33,8 @@ use super::rows::{Missed, catch_up, project, update};
 use crate::nn::buffer::Buffer;
 use crate::nn::panels::{PANEL, Panels};
 use crate::nn::simd::{Simd, vectorised};
-use crate::nn::{Mlp, Reference};
+use crate::nn::state::State;
+use crate::nn::{Mlp, Reference, TrainError};
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -230,6 +231,25 @@ impl Hidden {
             let rows = &mut self.rows[self.layout.panel(panel)];
             catch_up(&self.missed, self.layout.width(panel), rows);
         }
+    }
+
+    /// Adds rows and lags to `state`. Rows are not brought up to date: decay over two spans in turn is not, to the last
+    /// bit, decay over both.
+    pub(super) fn save(&self, state: &mut State) {
+        state.put("hidden".into(), &self.rows);
+        state.cursor.lags = self.caught_up.iter().map(|then| self.clock - then).collect();
+    }
+
+    /// Takes back what [`save`](Self::save) added. The clock begins anew: only lags behind it count.
+    pub(super) fn restore(&mut self, state: &mut State) -> Result<(), TrainError> {
+        state.take("hidden", &mut self.rows)?;
+        let lags = std::mem::take(&mut state.cursor.lags);
+        if lags.len() != self.caught_up.len() {
+            return Err(TrainError::Misfit("it has another number of features"));
+        }
+        self.clock = lags.iter().copied().max().unwrap_or_default();
+        self.caught_up = lags.into_iter().map(|lag| self.clock - lag).collect();
+        Ok(())
     }
 
     /// Brings every row up to date and copies the layer out. No window may be open.

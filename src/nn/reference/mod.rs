@@ -29,15 +29,18 @@ mod trainer;
 use super::evaluate::Evaluator;
 use super::hash::{Purpose, order_rows};
 use super::init::init;
-use super::train::{BatchReport, EpochReport, Observer, Problem, TrainError, Trained};
+use super::running::Running;
+use super::state::State;
+use super::train::{Observer, Problem, TrainError, Trained};
 use super::{Recipe, Reference, Split};
+use trainer::Trainer;
 pub(super) use trainer::size_bytes;
-use trainer::{Sums, Trainer};
 
 pub(super) fn train(
     whole: &Recipe,
     recipe: &Reference,
     problem: &Problem<'_>,
+    from: Option<State>,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     let samples = problem.train;
@@ -50,9 +53,17 @@ pub(super) fn train(
         // once, before the first epoch: where the reference programs call their shuffle
         order_rows(&mut order, &mut Vec::new(), recipe.seed, Purpose::Order, 0);
     }
+    let batches = order.len().div_ceil(recipe.batch_size) as u64;
     let mut mlp = init(whole, samples.n_features(), samples.n_classes());
     let prints_training_accuracy = matches!(whole, Recipe::Debug(_));
     let mut trainer = Trainer::new(recipe, &mlp, prints_training_accuracy);
+    let (mut begun, mut given) = (None, None);
+    if let Some(mut state) = from {
+        begun = Some(state.running(recipe.epochs, batches)?);
+        given = state.cursor.report;
+        trainer.restore(&mut state)?;
+        state.finish()?;
+    }
     let mut evaluator = Evaluator::new(mlp.shape());
     let (test, test_rows) = if split.tests_on_held_out {
         (samples, split.held_out)
@@ -60,63 +71,47 @@ pub(super) fn train(
         (problem.test, (0..problem.test.n_rows() as u32).collect())
     };
 
-    let batches = order.len().div_ceil(recipe.batch_size) as u64;
-    for epoch in 1..=recipe.epochs {
-        let (mut sums, mut grad_norm, mut number) = (Sums::default(), 0.0, 0);
-        for rows in order.chunks(trainer.window()) {
+    for epoch in begun.map_or(1, |running| running.epoch)..=recipe.epochs {
+        let mut running = begun.take().unwrap_or_else(|| Running::new(epoch, batches));
+        // an epoch that is over may have had smaller mini-batches
+        let done = if running.is_over() { order.len() } else { running.batch as usize * recipe.batch_size };
+        for rows in order[done..].chunks(trainer.window()) {
             trainer.open(samples, rows);
             for rows in rows.chunks(recipe.batch_size) {
-                number += 1;
-                trainer.step(samples, rows, &mut sums);
-                if !sums.loss.is_finite() {
-                    return Err(TrainError::NonFinite { epoch, batch: number });
+                trainer.step(samples, rows, &mut running)?;
+                if running.is_over() {
+                    running.end(recipe.learning_rate, trainer.grad_norm());
                 }
-                if number == batches {
-                    grad_norm = trainer.grad_norm();
-                }
-                let seen = sums.seen as f64;
-                let report = BatchReport {
-                    epoch,
-                    batch: number,
-                    batches,
-                    loss: sums.loss / seen,
-                    accuracy: sums.hits as f64 / seen,
-                };
-                if observer.on_batch(&report).is_break() {
+                if observer.on_batch(&running.batch_report()).is_break() {
                     trainer.close();
                     trainer.write_to(&mut mlp);
-                    return Ok(Trained { model: mlp, best_epoch: epoch, completed: false });
+                    return Ok(Trained { model: mlp, report: given, completed: false });
                 }
             }
             trainer.close();
+            let state = || {
+                let mut state = State::new(running, given);
+                trainer.save(&mut state);
+                state
+            };
+            if observer.on_boundary(&running.batch_report(), &state).is_break() {
+                trainer.write_to(&mut mlp);
+                return Ok(Trained { model: mlp, report: given, completed: false });
+            }
         }
         trainer.write_to(&mut mlp);
         if !mlp.is_finite() {
-            return Err(TrainError::NonFinite { epoch, batch: batches });
+            return Err(running.not_finite());
         }
         let tested = evaluator.evaluate(&mlp, test, &test_rows);
-        let seen = sums.seen as f64;
-        let report = EpochReport {
-            epoch,
-            epochs: recipe.epochs,
-            train_loss: sums.loss / seen,
-            train_accuracy: sums.hits as f64 / seen,
-            test_loss: tested.loss,
-            test_accuracy: tested.accuracy,
-            holdout_loss: None,
-            holdout_accuracy: None,
-            reported_accuracy: if prints_training_accuracy {
-                sums.hits_after_update as f64 / seen
-            } else {
-                tested.accuracy
-            },
-            learning_rate: recipe.learning_rate,
-            grad_norm,
-            n_samples: sums.seen,
-        };
+        let mut report = running.epoch_report(recipe.epochs, tested, None);
+        if prints_training_accuracy {
+            report.reported_accuracy = running.accuracy_after_update();
+        }
+        given = Some(report);
         if observer.on_epoch(&report, &mlp).is_break() {
-            return Ok(Trained { model: mlp, best_epoch: epoch, completed: false });
+            return Ok(Trained { model: mlp, report: given, completed: false });
         }
     }
-    Ok(Trained { model: mlp, best_epoch: recipe.epochs, completed: true })
+    Ok(Trained { model: mlp, report: given, completed: true })
 }

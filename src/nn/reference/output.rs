@@ -5,7 +5,8 @@ use super::gram::sum;
 use crate::nn::buffer::Buffer;
 use crate::nn::kernels::VANISHED;
 use crate::nn::simd::{LANES, Lane, Simd, vectorised};
-use crate::nn::{Mlp, Reference};
+use crate::nn::state::State;
+use crate::nn::{Mlp, Reference, TrainError};
 
 /// Samples whose lanes stay in registers together; the mini-batch of the reference programs.
 const TOGETHER: usize = 5;
@@ -104,6 +105,20 @@ impl Output {
             let h = &batch.h[first..batch.h.len().min(first + dh.len())];
             update_one_by_one(layer, &mut Backward { dz, h, dh });
         }
+    }
+
+    pub(super) fn save(&self, state: &mut State) {
+        state.put("output.weights".into(), &self.layer.weights);
+        state.put("output.velocity".into(), &self.layer.velocity);
+        state.put("output.bias".into(), &self.bias);
+        state.put("output.bias_velocity".into(), &self.bias_velocity);
+    }
+
+    pub(super) fn restore(&mut self, state: &mut State) -> Result<(), TrainError> {
+        state.take("output.weights", &mut self.layer.weights)?;
+        state.take("output.velocity", &mut self.layer.velocity)?;
+        state.take("output.bias", &mut self.bias)?;
+        state.take("output.bias_velocity", &mut self.bias_velocity)
     }
 
     pub(super) fn write_to(&self, mlp: &mut Mlp) {

@@ -6,22 +6,15 @@ use super::output::{Backward, Output};
 use crate::nn::buffer::Buffer;
 use crate::nn::kernels::elementwise::mask;
 use crate::nn::loss::{argmax, cross_entropy_in_place};
+use crate::nn::running::Running;
 use crate::nn::simd::LANES;
-use crate::nn::{Mlp, Reference, Samples};
+use crate::nn::state::State;
+use crate::nn::{Mlp, Reference, Samples, TrainError};
 use std::ops::Range;
 
 /// Images of a window, if a mini-batch does not have more. With more images the weights are read and written less
 /// often, and more inner products are taken.
 const WINDOW: usize = 30;
-
-/// What an epoch adds up.
-#[derive(Debug, Default)]
-pub(super) struct Sums {
-    pub(super) loss: f64,
-    pub(super) hits: u64,
-    pub(super) hits_after_update: u64,
-    pub(super) seen: u64,
-}
 
 /// Both layers, the window's images, one mini-batch's buffers.
 pub(super) struct Trainer<'a> {
@@ -82,7 +75,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains on the window's next mini-batch.
-    pub(super) fn step(&mut self, samples: Samples<'_>, rows: &[u32], sums: &mut Sums) {
+    pub(super) fn step(
+        &mut self,
+        samples: Samples<'_>,
+        rows: &[u32],
+        running: &mut Running,
+    ) -> Result<(), TrainError> {
         let n_images = if self.recipe.faults.misaligned_labels { 1 } else { rows.len() };
         self.batch = self.batch.end..self.batch.end + n_images;
         self.targets.clear();
@@ -90,11 +88,12 @@ impl<'a> Trainer<'a> {
 
         self.hidden.activate(self.batch.clone(), &mut self.h);
         self.logits(false);
-        sums.hits += hits(&self.targets, &self.dz, self.output.n_classes());
-        sums.seen += rows.len() as u64;
+        let n_hits = hits(&self.targets, &self.dz, self.output.n_classes());
+        let mut loss = 0.0;
         for (&target, z) in self.targets.iter().zip(self.dz.chunks_exact_mut(self.output.n_classes())) {
-            sums.loss += f64::from(cross_entropy_in_place(z, target));
+            loss += f64::from(cross_entropy_in_place(z, target));
         }
+        running.add(loss, n_hits, rows.len())?;
         self.update();
         if self.looks_again {
             if !is_windowed(self.recipe) {
@@ -104,8 +103,9 @@ impl<'a> Trainer<'a> {
             }
             self.hidden.activate(self.batch.clone(), &mut self.h_after);
             self.logits(true);
-            sums.hits_after_update += hits(&self.targets, &self.z_after, self.output.n_classes());
+            running.add_hits_after_update(hits(&self.targets, &self.z_after, self.output.n_classes()));
         }
+        Ok(())
     }
 
     /// Which image of the mini-batch a sample looks at.
@@ -175,6 +175,18 @@ impl<'a> Trainer<'a> {
             }
         }
         sum.max(0.0).sqrt()
+    }
+
+    /// Adds all that is carried beyond a window to `state`. No window may be open.
+    pub(super) fn save(&self, state: &mut State) {
+        self.hidden.save(state);
+        self.output.save(state);
+    }
+
+    /// Takes back what [`save`](Self::save) added.
+    pub(super) fn restore(&mut self, state: &mut State) -> Result<(), TrainError> {
+        self.hidden.restore(state)?;
+        self.output.restore(state)
     }
 
     /// Copies the network out. No window may be open.

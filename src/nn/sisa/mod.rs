@@ -9,8 +9,9 @@ mod shards;
 mod tests;
 
 pub use joint::{Joint, joint_hidden};
-pub use shards::{Pass, Shards, shard_of};
+pub use shards::{Shards, shard_of};
 
+use super::state::State;
 use super::team::Team;
 use super::train::{Observer, Problem, TrainError, Trained};
 use super::{Evaluator, Mlp, Standard};
@@ -23,37 +24,51 @@ use super::{Evaluator, Mlp, Standard};
 pub(super) fn train(
     recipe: &Standard,
     problem: &Problem<'_>,
+    from: Option<State>,
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     let samples = problem.train;
     let all: Vec<u32> = (0..recipe.shards).collect();
     let mut shards = Shards::new(recipe, problem, &all)?;
+    let (mut begun, mut report) = (None, None);
+    if let Some(state) = from {
+        report = state.cursor.report;
+        begun = Some(shards.restore(recipe.epochs, state)?);
+    }
     let joint = Joint::of(recipe, samples.n_features(), samples.n_classes());
     let mut model = Mlp::zeroed(joint.shape());
     shards.place(&mut model);
     let mut evaluator = Evaluator::new(model.shape());
     let mut team = 1;
     let test_rows: Vec<u32> = (0..problem.test.n_rows() as u32).collect();
-    let mut best_epoch = 0;
-    for epoch in 1..=recipe.epochs {
+    for epoch in begun.map_or(1, |running| running.epoch)..=recipe.epochs {
         let n_threads = observer.threads();
         if n_threads.get() != team {
             team = n_threads.get();
             evaluator.set_team(Team::of(n_threads));
         }
-        best_epoch = epoch;
-        let pass = shards.pass(epoch, n_threads, &mut |report| observer.on_batch(report))?;
+        let running = match begun.take() {
+            Some(running) => Some(running),
+            None => {
+                shards.pass(epoch, n_threads, &mut |report| observer.on_batch(report))?.filter(|running| {
+                    let state = || shards.save(*running, report);
+                    observer.on_boundary(&running.batch_report(), &state).is_continue()
+                })
+            }
+        };
         shards.place(&mut model);
-        let Some(pass) = pass else { return Ok(Trained { model, best_epoch, completed: false }) };
+        let Some(running) = running else { return Ok(Trained { model, report, completed: false }) };
         let test = evaluator.evaluate(&model, problem.test, &test_rows);
         let held_out = shards.held_out();
         let holdout = (!held_out.is_empty()).then(|| evaluator.evaluate(&model, samples, held_out));
-        if observer.on_epoch(&pass.report(recipe.epochs, test, holdout), &model).is_break() {
-            return Ok(Trained { model, best_epoch, completed: false });
+        let measured = running.epoch_report(recipe.epochs, test, holdout);
+        report = Some(measured);
+        if observer.on_epoch(&measured, &model).is_break() {
+            return Ok(Trained { model, report, completed: false });
         }
         if shards.are_over() {
             break;
         }
     }
-    Ok(Trained { model, best_epoch, completed: true })
+    Ok(Trained { model, report, completed: true })
 }

@@ -1,10 +1,12 @@
 //! Which rows belong to which shard, and the training of some shards' members.
 
 use super::Joint;
-use crate::nn::evaluate::Evaluation;
 use crate::nn::hash::{Purpose, keyed_hash, keyed_hash_wide};
-use crate::nn::standard::{LastStep, Running, Trainer, Workspace};
-use crate::nn::{BatchReport, EpochReport, Mlp, Problem, Recipe, Samples, Split, Standard, TrainError};
+use crate::nn::standard::{Learner, Trainer, Workspace};
+use crate::nn::state::State;
+use crate::nn::{
+    BatchReport, EpochReport, Mlp, Problem, Recipe, Running, Samples, Split, Standard, TrainError,
+};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
@@ -43,29 +45,6 @@ struct Member<'a> {
     /// Absent where the shard has no rows.
     trainer: Option<Trainer<'a>>,
     is_over: bool,
-}
-
-/// One epoch of all members.
-#[derive(Clone, Copy, Debug)]
-pub struct Pass {
-    running: Running,
-    last: LastStep,
-}
-
-impl Pass {
-    /// At the last mini-batch.
-    pub fn learning_rate(&self) -> f64 {
-        self.last.learning_rate
-    }
-
-    /// Samples trained on.
-    pub fn n_samples(&self) -> u64 {
-        self.running.n_samples()
-    }
-
-    pub(super) fn report(&self, epochs: u32, test: Evaluation, holdout: Option<Evaluation>) -> EpochReport {
-        self.running.epoch_report(epochs, self.last, test, holdout)
-    }
 }
 
 impl<'a> Shards<'a> {
@@ -125,32 +104,61 @@ impl<'a> Shards<'a> {
         epoch: u32,
         n_threads: NonZeroUsize,
         on_batch: &mut dyn FnMut(&BatchReport) -> ControlFlow<()>,
-    ) -> Result<Option<Pass>, TrainError> {
+    ) -> Result<Option<Running>, TrainError> {
         self.workspace.use_threads(n_threads);
         let active = || self.members.iter().filter(|member| !member.is_over);
         let batches = active().filter_map(|member| member.trainer.as_ref()).map(|trainer| trainer.batches);
         let mut running = Running::new(epoch, batches.sum());
-        let mut last = LastStep::default();
-        let mut square = 0.0;
         for member in self.members.iter_mut().filter(|member| !member.is_over) {
             let Some(trainer) = &mut member.trainer else { continue };
-            let Some(step) = trainer.pass(&mut self.workspace, &mut running, on_batch)? else {
+            let mut after = |running: &Running, _: &Learner| on_batch(&running.batch_report());
+            if trainer.pass(&mut self.workspace, &mut running, 0, &mut after)?.is_break() {
                 return Ok(None);
-            };
-            square += step.grad_norm * step.grad_norm;
-            last.learning_rate = step.learning_rate;
+            }
             if self.stops_early {
-                let loss = self.workspace.evaluate(trainer.present(), self.samples, &self.held_out).loss;
+                let present = trainer.learner.present();
+                let loss = self.workspace.evaluate(present, self.samples, &self.held_out).loss;
                 member.is_over = trainer.is_over(epoch, Some(loss));
             }
         }
-        last.grad_norm = square.sqrt();
-        Ok(Some(Pass { running, last }))
+        Ok(Some(running))
+    }
+
+    /// Everything they go on from behind the epoch `running` counts; `report` is the one before it.
+    pub(super) fn save(&self, running: Running, report: Option<EpochReport>) -> State {
+        let mut state = State::new(running, report);
+        for member in &self.members {
+            state.cursor.are_over.push(member.is_over);
+            match &member.trainer {
+                Some(trainer) => trainer.learner.save(&prefix(member.shard), &mut state),
+                None => state.cursor.best.push(None),
+            }
+        }
+        state
+    }
+
+    /// Takes back what [`save`](Self::save) gave, for a training of `epochs` epochs.
+    pub(super) fn restore(&mut self, epochs: u32, mut state: State) -> Result<Running, TrainError> {
+        let running = state.running(epochs, 0)?;
+        let (best, are_over) = (std::mem::take(&mut state.cursor.best), &state.cursor.are_over);
+        if best.len() != self.members.len() || are_over.len() != self.members.len() {
+            return Err(TrainError::Misfit("it has another number of members"));
+        }
+        for ((member, best), is_over) in self.members.iter_mut().zip(best).zip(are_over.clone()) {
+            member.is_over = is_over;
+            if let Some(trainer) = &mut member.trainer {
+                trainer.learner.restore(&prefix(member.shard), best, &mut state)?;
+            }
+        }
+        state.finish()?;
+        Ok(running)
     }
 
     /// The members as they would be given out now, with their shards; none for shards without rows.
     pub fn members(&self) -> impl Iterator<Item = (usize, Option<&Mlp>)> {
-        self.members.iter().map(|member| (member.shard, member.trainer.as_ref().map(Trainer::outcome)))
+        self.members
+            .iter()
+            .map(|member| (member.shard, member.trainer.as_ref().map(|trainer| trainer.learner.outcome())))
     }
 
     /// Puts the members into their places in the ensemble.
@@ -166,6 +174,10 @@ impl<'a> Shards<'a> {
             }
         }
     }
+}
+
+fn prefix(shard: usize) -> String {
+    format!("members.{shard}.")
 }
 
 /// How the member of a shard is trained: by the recipe, as a single network.

@@ -233,7 +233,7 @@ fn an_epoch_is_told_when_every_member_has_finished_it_with_the_measures_of_the_e
     let n_trained = Split::new(&whole(&base), 60, &[]).train.len();
     let mut watch = Watch::new(1, u64::MAX);
     let trained = train(&whole(&base), &world.problem(&[]), &mut watch).unwrap();
-    assert!(trained.completed && trained.best_epoch == 3);
+    assert!(trained.completed && trained.report.unwrap().epoch == 3);
     assert_eq!(watch.epochs.len(), 3);
     let rows: Vec<u32> = (0..60).collect();
     for (number, (report, model)) in (1..).zip(&watch.epochs) {

@@ -8,8 +8,8 @@ use super::context::Context;
 use super::method::{About, Claim, Field, Unlearner};
 use super::retrain::excluded;
 use super::{Observer, Task, UnlearnEpoch, UnlearnError, Unlearned, go_on};
-use crate::nn::sisa::{Joint, Pass, Shards, shard_of};
-use crate::nn::{Problem, Recipe, Standard};
+use crate::nn::sisa::{Joint, Shards, shard_of};
+use crate::nn::{Problem, Recipe, Running, Standard};
 use board::Boards;
 use serde::{Deserialize, Serialize};
 
@@ -58,9 +58,9 @@ impl Unlearner for Sisa {
                 break;
             }
             let threads = observer.threads();
-            let pass = shards.pass(epoch, threads, &mut |report| observer.on_batch(report))?;
-            let pass = pass.ok_or(UnlearnError::Interrupted)?;
-            go_on(observer.on_epoch(&report(epoch, recipe.epochs, &pass, &mut boards, &shards)))?;
+            let running = shards.pass(epoch, threads, &mut |report| observer.on_batch(report))?;
+            let running = running.ok_or(UnlearnError::Interrupted)?;
+            go_on(observer.on_epoch(&report(epoch, recipe.epochs, &running, &mut boards, &shards)))?;
         }
         let mut model = task.parent.clone();
         shards.place(&mut model);
@@ -97,7 +97,7 @@ fn shards_to_train(recipe: &Standard, task: &Task<'_>) -> Vec<u32> {
 fn report(
     epoch: u32,
     epochs: u32,
-    pass: &Pass,
+    running: &Running,
     boards: &mut Boards<'_>,
     shards: &Shards<'_>,
 ) -> UnlearnEpoch {
@@ -110,7 +110,7 @@ fn report(
         retain_accuracy: retain.accuracy,
         test_loss: test.loss,
         test_accuracy: test.accuracy,
-        learning_rate: pass.learning_rate(),
-        n_samples: pass.n_samples(),
+        learning_rate: running.learning_rate(),
+        n_samples: running.n_samples(),
     }
 }
