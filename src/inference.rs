@@ -93,7 +93,7 @@ impl Inference {
             .get_or_try_init(|| async {
                 let (artifacts, reference) = (self.artifacts.clone(), version.to_ref());
                 let read = tokio::task::spawn_blocking(move || -> Result<Loaded, ArtifactError> {
-                    let model = artifacts.get(reference.id, &reference.digest)?;
+                    let model = artifacts.models.get(reference.id, &reference.digest)?;
                     Ok(Loaded { version: reference, model })
                 });
                 read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())).map(Arc::new)

@@ -1,9 +1,13 @@
-use super::{ArtifactError, Artifacts, Model};
+use super::{Artifact, ArtifactError, Artifacts, Model};
 use crate::data::InputSpec;
-use crate::nn::{Mlp, Shape};
+use crate::nn::{
+    BatchReport, EpochReport, Features, Mlp, Observer, Problem, Recipe, Samples, Shape, Standard, State,
+    train,
+};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use uuid::Uuid;
 
 fn model(widths: Vec<usize>, output_relu: bool, params: impl Iterator<Item = f32>) -> Model {
@@ -23,7 +27,7 @@ fn small() -> Model {
 
 fn folder() -> (tempfile::TempDir, Artifacts) {
     let dir = tempfile::tempdir().unwrap();
-    let artifacts = Artifacts::new(dir.path().join("weights")).unwrap();
+    let artifacts = Artifacts::open(dir.path()).unwrap();
     (dir, artifacts)
 }
 
@@ -135,41 +139,43 @@ fn an_image_of_absurd_size_is_refused_without_overflow() {
 fn a_stored_model_comes_back_and_its_digest_repeats() {
     let (_dir, artifacts) = folder();
     let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
-    let (digest, size) = artifacts.put(one, &small()).unwrap();
-    assert_eq!(artifacts.put(two, &small()).unwrap(), (digest.clone(), size));
-    assert_eq!(artifacts.get(one, &digest).unwrap(), small());
-    assert_eq!(artifacts.read(one).unwrap().len() as u64, size);
+    let (digest, size) = artifacts.models.put(one, &small()).unwrap();
+    assert_eq!(artifacts.models.put(two, &small()).unwrap(), (digest.clone(), size));
+    assert_eq!(artifacts.models.get(one, &digest).unwrap(), small());
+    assert_eq!(artifacts.models.read(one).unwrap().len() as u64, size);
 }
 
 #[test]
 fn a_file_that_changed_on_disk_is_damaged_and_a_lost_one_missing() {
     let (dir, artifacts) = folder();
     let id = Uuid::now_v7();
-    let (digest, _) = artifacts.put(id, &small()).unwrap();
+    let (digest, _) = artifacts.models.put(id, &small()).unwrap();
     let path = dir.path().join("weights").join(format!("{id}.safetensors"));
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, bytes).unwrap();
     assert!(
-        matches!(artifacts.get(id, &digest), Err(ArtifactError::Damaged { version, .. }) if version == id)
+        matches!(artifacts.models.get(id, &digest), Err(ArtifactError::Damaged { id: named, .. }) if named == id)
     );
-    artifacts.remove(id).unwrap();
-    artifacts.remove(id).unwrap();
-    assert!(matches!(artifacts.get(id, &digest), Err(ArtifactError::Missing(version)) if version == id));
+    artifacts.models.remove(id).unwrap();
+    artifacts.models.remove(id).unwrap();
+    assert!(
+        matches!(artifacts.models.get(id, &digest), Err(ArtifactError::Missing { id: named, .. }) if named == id)
+    );
 }
 
 #[test]
 fn sweeping_removes_what_no_row_speaks_of_and_touches_nothing_else() {
     let (dir, artifacts) = folder();
     let (kept, lost) = (Uuid::now_v7(), Uuid::now_v7());
-    let (digest, _) = artifacts.put(kept, &small()).unwrap();
-    artifacts.put(lost, &small()).unwrap();
+    let (digest, _) = artifacts.models.put(kept, &small()).unwrap();
+    artifacts.models.put(lost, &small()).unwrap();
     let weights = dir.path().join("weights");
     std::fs::write(weights.join(format!("{}.tmp", Uuid::now_v7())), "half").unwrap();
     std::fs::write(weights.join("README.txt"), "mine").unwrap();
-    assert_eq!(artifacts.sweep(&[kept]).unwrap(), 2);
-    assert!(artifacts.get(kept, &digest).is_ok());
-    assert!(matches!(artifacts.read(lost), Err(ArtifactError::Missing(_))));
+    assert_eq!(artifacts.models.sweep(&[kept]).unwrap(), 2);
+    assert!(artifacts.models.get(kept, &digest).is_ok());
+    assert!(matches!(artifacts.models.read(lost), Err(ArtifactError::Missing { .. })));
     assert!(weights.join("README.txt").exists());
 }
 
@@ -180,4 +186,40 @@ fn the_weights_digest_knows_the_network_and_not_its_history() {
     assert_eq!(other.weights_digest(), small().weights_digest());
     other.mlp.params_mut()[0] += 1.0;
     assert_ne!(other.weights_digest(), small().weights_digest());
+}
+
+/// Keeps the last state it is offered.
+struct Keeper(Option<State>);
+
+impl Observer for Keeper {
+    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_boundary(&mut self, _: &BatchReport, state: &dyn Fn() -> State) -> ControlFlow<()> {
+        self.0 = Some(state());
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn a_state_survives_its_file_bit_for_bit_and_a_model_is_not_one() {
+    let labels = [0, 1, 2, 0, 1, 2];
+    let features: Vec<f32> = (0..24).map(|i| i as f32 / 7.0).collect();
+    let samples = Samples::new(Features::F32(&features), &labels, 4, 3);
+    let recipe = Standard { hidden: vec![5], epochs: 2, batch_size: 2, holdout: 0.0, ..Standard::new(3) };
+    let mut keeper = Keeper(None);
+    let problem = Problem { train: samples, excluded: &[], test: samples };
+    train(&Recipe::Standard(recipe), &problem, &mut keeper).unwrap();
+    let state = keeper.0.unwrap();
+    let (_dir, artifacts) = folder();
+    let (id, copy) = (Uuid::now_v7(), Uuid::now_v7());
+    let (digest, _) = artifacts.checkpoints.put(id, &state).unwrap();
+    artifacts.checkpoints.copy(id, &digest, copy).unwrap();
+    artifacts.checkpoints.remove(id).unwrap();
+    assert_eq!(artifacts.checkpoints.get(copy, &digest).unwrap(), state);
+    assert!(State::decode(&small().encode()).unwrap_err().contains("lethe.checkpoint.v1"));
+    assert!(Model::decode(&state.encode()).is_err());
 }

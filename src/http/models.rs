@@ -293,7 +293,7 @@ pub async fn download_model(
     let WeightFormat::Safetensors = query.format.unwrap_or(WeightFormat::Safetensors);
     let version = resolve(&app, &reference).await?;
     let (artifacts, id, digest) = (app.engine.artifacts.clone(), version.id, version.digest.clone());
-    let read = tokio::task::spawn_blocking(move || artifacts.read_checked(id, &digest));
+    let read = tokio::task::spawn_blocking(move || artifacts.models.read_checked(id, &digest));
     let bytes = match read.await.map_err(Problem::internal)? {
         Ok(bytes) => bytes,
         Err(error) => return Err(weights_problem(&app, &version, error).await),

@@ -71,7 +71,7 @@ impl Server {
         let address = listener.local_addr().map_err(cannot_listen)?;
 
         let store = Store::open(&data_dir.join("lethe.sqlite")).await?;
-        let artifacts = Artifacts::new(data_dir.join("models")).map_err(in_data_dir)?;
+        let artifacts = Artifacts::open(data_dir).map_err(in_data_dir)?;
         let catalogue = Catalogue::new(config.datasets_dir.clone(), data_dir.join("datasets"));
         let limits = Limits { train_threads: config.train_threads() };
         let engine = Engine::start(store, artifacts, catalogue, limits).await?;

@@ -73,7 +73,7 @@ pub mod tests {
     pub async fn idle_app() -> (AppState, TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("lethe.sqlite")).await.unwrap();
-        let artifacts = Artifacts::new(dir.path().join("models")).unwrap();
+        let artifacts = Artifacts::open(dir.path()).unwrap();
         let catalogue = Catalogue::new(None, dir.path().join("datasets"));
         let engine = Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap();
         engine.shutdown().await;

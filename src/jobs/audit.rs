@@ -22,7 +22,7 @@ pub(super) fn execute(
     journal: &mut Journal<'_>,
 ) -> Result<Value, Failure> {
     let (version, lineage) = find(order, journal)?;
-    let weights = workshop.artifacts.get(version.id, &version.digest)?;
+    let weights = workshop.artifacts.models.get(version.id, &version.digest)?;
     let dataset = train::open(workshop, &run.dataset, journal)?;
     let asked = Asked::of(order, &version, &lineage, &dataset, journal)?;
     let original = original(workshop, &version, journal)?;
@@ -167,10 +167,10 @@ fn original(
         Err(StoreError::NotFound | StoreError::Revoked { .. }) => return Ok(None),
         Err(other) => return Err(Failure::Store(other)),
     };
-    match workshop.artifacts.get(parent.id, &parent.digest) {
+    match workshop.artifacts.models.get(parent.id, &parent.digest) {
         Ok(model) => Ok(Some((parent.to_ref(), model.mlp))),
         // revoked since
-        Err(ArtifactError::Missing(_)) => Ok(None),
+        Err(ArtifactError::Missing { .. }) => Ok(None),
         Err(other) => Err(other.into()),
     }
 }

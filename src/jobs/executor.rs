@@ -50,7 +50,7 @@ impl From<StoreError> for Failure {
 impl From<ArtifactError> for Failure {
     fn from(error: ArtifactError) -> Self {
         match error {
-            ArtifactError::Missing(_) | ArtifactError::Damaged { .. } => {
+            ArtifactError::Missing { .. } | ArtifactError::Damaged { .. } => {
                 Self::failed("weights_damaged", &error)
             }
             ArtifactError::Io(error) => {
@@ -81,7 +81,7 @@ impl Workshop {
     /// Writes the weights under a new id. What is not published in the end is garbage.
     pub(super) fn keep(&self, model: &Model) -> Result<Kept, ArtifactError> {
         let version = uuid::Uuid::now_v7();
-        let (digest, size_bytes) = self.artifacts.put(version, model)?;
+        let (digest, size_bytes) = self.artifacts.models.put(version, model)?;
         Ok(Kept { version, digest, size_bytes })
     }
 }

@@ -131,7 +131,7 @@ impl Engine {
         if !store.is_blank().await? {
             let kept = store.servable_versions().await?;
             let folder = artifacts.clone();
-            let n_swept = blocking(move || folder.sweep(&kept)).await?;
+            let n_swept = blocking(move || folder.models.sweep(&kept)).await?;
             if n_swept > 0 {
                 tracing::info!(n_swept, "removed weight files without a version");
             }
@@ -161,7 +161,7 @@ impl Engine {
         self.detached(move |shared| async move {
             let revoked = shared.store.revoke(version, replacement).await?;
             let artifacts = shared.artifacts.clone();
-            blocking(move || artifacts.remove(version)).await?;
+            blocking(move || artifacts.models.remove(version)).await?;
             Ok(revoked)
         })
         .await

@@ -134,7 +134,7 @@ impl Shared {
         let _order = self.order.lock().await;
         let revoked = publish.parent.filter(|_| publish.revoke_parent);
         let done = self.store.publish(id, fence, publish).await?;
-        if let Some(Err(error)) = revoked.map(|parent| self.artifacts.remove(parent)) {
+        if let Some(Err(error)) = revoked.map(|parent| self.artifacts.models.remove(parent)) {
             tracing::error!(%error, "cannot remove the weights of a revoked version; the next start does");
         }
         self.working().remove(&id);

@@ -26,7 +26,7 @@ pub(super) fn execute(
     journal: &mut Journal<'_>,
 ) -> Result<Product, Failure> {
     let (parent, lineage) = family(order, journal)?;
-    let weights = workshop.artifacts.get(parent.id, &parent.digest)?;
+    let weights = workshop.artifacts.models.get(parent.id, &parent.digest)?;
     let dataset = train::open(workshop, &run.dataset, journal)?;
     let rows = lineage.rows(&dataset)?;
     let as_work = |forget| Work::Unlearn(Unlearn { forget, ..order.clone() });

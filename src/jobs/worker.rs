@@ -184,7 +184,7 @@ fn write(shared: &Shared, run: &Run, fence: Fence, mut ending: Ending) {
 
 /// Removes weights that will never be published.
 fn discard(shared: &Shared, weights: Option<uuid::Uuid>) {
-    if let Some(Err(error)) = weights.map(|version| shared.artifacts.remove(version)) {
+    if let Some(Err(error)) = weights.map(|version| shared.artifacts.models.remove(version)) {
         tracing::warn!(%error, "cannot remove unpublished weights; the next start does");
     }
 }

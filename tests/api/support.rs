@@ -45,7 +45,7 @@ impl TestApp {
     pub async fn with_memory_limit(limit: &str) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let store = Store::open(&data_dir.path().join("lethe.sqlite")).await.unwrap();
-        let artifacts = Artifacts::new(data_dir.path().join("models")).unwrap();
+        let artifacts = Artifacts::open(data_dir.path()).unwrap();
         // no `mnist` here or there: it would have to be downloaded
         let catalogue = Catalogue::new(None, data_dir.path().join("datasets"));
         let engine = Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap();

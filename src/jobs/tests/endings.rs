@@ -201,14 +201,14 @@ async fn a_child_whose_parent_was_revoked_meanwhile_fails_and_leaves_no_weights(
     let mut desk = bench.desk().await;
     bench.engine.revoke(parent.id, None).await.unwrap();
     let child = crate::store::Publish { parent: Some(parent.id), ..product() };
-    let weights = bench.engine.artifacts.clone();
+    let weights = bench.engine.artifacts.models.clone();
     let file = super::real::tiny_model();
     weights.put(child.version, &file).unwrap();
     let version = child.version;
     assert_eq!(desk.step(Step::Publish(child)).await, None);
     let ended = bench.end_of(run.id).await;
     assert_eq!((ended.status, code(&ended)), (Status::Failed, "parent_revoked"));
-    assert!(matches!(weights.read(version), Err(ArtifactError::Missing(_))));
+    assert!(matches!(weights.read(version), Err(ArtifactError::Missing { .. })));
 }
 
 #[tokio::test]
@@ -217,13 +217,13 @@ async fn revoking_a_version_removes_its_weights() {
     let run = train_run("m");
     bench.submit(run.clone()).await;
     let product = product();
-    bench.engine.artifacts.put(product.version, &super::real::tiny_model()).unwrap();
+    bench.engine.artifacts.models.put(product.version, &super::real::tiny_model()).unwrap();
     let version = product.version;
     assert_eq!(bench.desk().await.step(Step::Publish(product)).await, None);
     bench.end_of(run.id).await;
-    assert!(bench.engine.artifacts.read(version).is_ok());
+    assert!(bench.engine.artifacts.models.read(version).is_ok());
     assert!(bench.engine.revoke(version, None).await.unwrap().revoked_at.is_some());
-    assert!(matches!(bench.engine.artifacts.read(version), Err(ArtifactError::Missing(_))));
+    assert!(matches!(bench.engine.artifacts.models.read(version), Err(ArtifactError::Missing { .. })));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub(super) fn tiny_model() -> Model {
 
 pub(super) async fn engine(dir: &Path) -> Engine {
     let store = Store::open(&dir.join("lethe.db")).await.unwrap();
-    let artifacts = Artifacts::new(dir.join("weights")).unwrap();
+    let artifacts = Artifacts::open(dir).unwrap();
     let catalogue = Catalogue::new(None, dir.join("cache"));
     Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap()
 }
@@ -99,7 +99,7 @@ async fn a_network_is_trained_and_its_file_has_the_accuracy_that_was_told() {
     assert_eq!((ended.status, &ended.error), (Status::Succeeded, &None));
     assert_consistent(&engine.store, run.id).await;
     let version = engine.store.version(&ModelRef::Id(ended.version.unwrap().id), false).await.unwrap();
-    let model = engine.artifacts.get(version.id, &version.digest).unwrap();
+    let model = engine.artifacts.models.get(version.id, &version.digest).unwrap();
     assert_eq!(model.lineage["run"], run.id.to_string());
     assert_eq!(version.metrics["weights_digest"], model.weights_digest());
     let data = engine.catalogue.open_local("digits").unwrap().unwrap();
@@ -161,18 +161,18 @@ async fn an_interrupted_training_ends_bit_for_bit_like_one_that_was_not() {
 #[tokio::test]
 async fn an_empty_database_does_not_take_the_weights_with_it() {
     let dir = tempfile::tempdir().unwrap();
-    let artifacts = Artifacts::new(dir.path().join("weights")).unwrap();
+    let artifacts = Artifacts::open(dir.path()).unwrap();
     let (lost, stray) = (Uuid::now_v7(), Uuid::now_v7());
-    artifacts.put(lost, &tiny_model()).unwrap();
+    artifacts.models.put(lost, &tiny_model()).unwrap();
     let first = engine(dir.path()).await;
-    assert!(artifacts.read(lost).is_ok(), "nobody knows that these weights are garbage");
+    assert!(artifacts.models.read(lost).is_ok(), "nobody knows that these weights are garbage");
 
     first.store.insert_run(train_run("m")).await.unwrap();
     first.shutdown().await;
     drop(first);
-    artifacts.put(stray, &tiny_model()).unwrap();
+    artifacts.models.put(stray, &tiny_model()).unwrap();
     let second = engine(dir.path()).await;
-    assert!(artifacts.read(stray).is_err(), "a database that knows runs knows all versions");
+    assert!(artifacts.models.read(stray).is_err(), "a database that knows runs knows all versions");
     second.shutdown().await;
 }
 
@@ -209,8 +209,8 @@ async fn a_class_is_forgotten_promoted_and_the_parent_purged() {
     assert_eq!((child.model.as_str(), child.version), ("digits", 2));
     let prod = engine.store.version(&"digits@prod".parse().unwrap(), false).await.unwrap();
     assert_eq!((prod.id, prod.parent), (child.id, Some(parent.id)));
-    assert!(engine.artifacts.read(parent.id).is_err(), "the parent's weights are gone");
-    let model = engine.artifacts.get(child.id, &child.digest).unwrap();
+    assert!(engine.artifacts.models.read(parent.id).is_err(), "the parent's weights are gone");
+    let model = engine.artifacts.models.get(child.id, &child.digest).unwrap();
     assert_eq!(
         (model.lineage["parent"].as_str(), model.lineage["claim"].as_str()),
         (parent.id.to_string().as_str(), "exact")

@@ -160,7 +160,7 @@ async fn starting_removes_weights_no_version_speaks_of() {
     let (dir, bench) = Bench::new(1).await;
     bench.engine.store.insert_run(train_run("m")).await.unwrap();
     let lost = Uuid::now_v7();
-    bench.engine.artifacts.put(lost, &super::real::tiny_model()).unwrap();
+    bench.engine.artifacts.models.put(lost, &super::real::tiny_model()).unwrap();
     let next = Bench::on(bench.engine.store.clone(), dir.path(), 1).await;
-    assert!(next.engine.artifacts.read(lost).is_err());
+    assert!(next.engine.artifacts.models.read(lost).is_err());
 }

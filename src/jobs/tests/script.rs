@@ -110,7 +110,7 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) async fn on(store: Store, dir: &std::path::Path, train_threads: usize) -> Self {
         let (told, desks) = unbounded_channel();
-        let artifacts = Artifacts::new(dir.join("weights")).unwrap();
+        let artifacts = Artifacts::open(dir).unwrap();
         let catalogue = Catalogue::new(None, dir.join("cache"));
         let executor = Box::new(Script(Mutex::new(told)));
         let limits = Limits { train_threads };
