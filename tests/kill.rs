@@ -126,4 +126,8 @@ async fn a_killed_server_takes_its_runs_up_again_and_ends_them_the_same() {
     let log = server.events(&parted).await;
     assert_eq!(log[..acknowledged.len()], acknowledged, "what was read before the kill is still there");
     assert!(log.iter().any(|event| event["data"]["reason"] == "server_restarted"));
+    assert!(
+        log.iter().any(|event| event["data"]["phase"] == "resume"),
+        "it went on, and did not begin again"
+    );
 }

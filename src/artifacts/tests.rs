@@ -150,7 +150,7 @@ fn a_file_that_changed_on_disk_is_damaged_and_a_lost_one_missing() {
     let (dir, artifacts) = folder();
     let id = Uuid::now_v7();
     let (digest, _) = artifacts.models.put(id, &small()).unwrap();
-    let path = dir.path().join("weights").join(format!("{id}.safetensors"));
+    let path = dir.path().join("models").join(format!("{id}.safetensors"));
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, bytes).unwrap();
@@ -170,7 +170,7 @@ fn sweeping_removes_what_no_row_speaks_of_and_touches_nothing_else() {
     let (kept, lost) = (Uuid::now_v7(), Uuid::now_v7());
     let (digest, _) = artifacts.models.put(kept, &small()).unwrap();
     artifacts.models.put(lost, &small()).unwrap();
-    let weights = dir.path().join("weights");
+    let weights = dir.path().join("models");
     std::fs::write(weights.join(format!("{}.tmp", Uuid::now_v7())), "half").unwrap();
     std::fs::write(weights.join("README.txt"), "mine").unwrap();
     assert_eq!(artifacts.models.sweep(&[kept]).unwrap(), 2);

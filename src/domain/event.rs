@@ -11,6 +11,7 @@ pub enum EventKind {
     // durable
     Status,
     Epoch,
+    Checkpoint,
     Phase,
     Model,
     Done,
@@ -23,13 +24,14 @@ pub enum EventKind {
 
 impl EventKind {
     pub const fn is_durable(self) -> bool {
-        matches!(self, Self::Status | Self::Epoch | Self::Phase | Self::Model | Self::Done)
+        matches!(self, Self::Status | Self::Epoch | Self::Checkpoint | Self::Phase | Self::Model | Self::Done)
     }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Epoch => "epoch",
+            Self::Checkpoint => "checkpoint",
             Self::Phase => "phase",
             Self::Model => "model",
             Self::Done => "done",

@@ -2,12 +2,14 @@
 //!
 //! `store` maps these to rows, `http` presents them, `jobs` moves them through their lives.
 
+mod checkpoint;
 mod event;
 mod forget;
 mod method;
 mod model;
 mod run;
 
+pub use checkpoint::{Checkpoint, Fork, superfluous};
 pub use event::{Event, EventKind};
 pub use forget::{ForgetSet, MostMemorised, Sample};
 pub use model::{Alias, ModelName, ModelRef, Selector, Version, VersionRef};

@@ -1,6 +1,6 @@
 //! A run: a durable piece of work with a lifecycle and an event log.
 
-use super::{ForgetSet, VersionRef};
+use super::{ForgetSet, Fork, VersionRef};
 use crate::nn::Recipe;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,24 @@ use uuid::Uuid;
 ///
 /// ```text
 /// queued ──▶ running ──▶ succeeded | failed
-///   │           └──▶ canceling ──▶ canceled
-///   └──▶ canceled
+///  ▲ │ │      │ └──▶ canceling ──▶ canceled
+///  │ │ └───┐  └──▶ pausing
+///  │ └───┐ ▼          │
+///  │     │ canceled   │
+///  │     ▼            │
+///  └── paused ◀───────┘
 /// ```
 /// A process that dies leaves `running` behind; the next start puts such a run back to `queued`
-/// (and a `canceling` one to `canceled`), so that no run claims to be running that is not.
+/// (a `canceling` one to `canceled`, a `pausing` one to `paused`), so that no run claims to be running that is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Queued,
     Running,
+    /// It stops as soon as it can be gone on with.
+    Pausing,
+    /// Nobody works on it until it is resumed.
+    Paused,
     Canceling,
     Succeeded,
     Failed,
@@ -28,22 +36,41 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Canceling, Self::Succeeded, Self::Failed, Self::Canceled];
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Running,
+        Self::Pausing,
+        Self::Paused,
+        Self::Canceling,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Canceled,
+    ];
 
     /// Whether nothing further can happen to the run.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Canceled)
     }
 
+    /// Whether a worker has the run.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::Running | Self::Pausing | Self::Canceling)
+    }
+
     /// The one table of transitions: the store's guard and the model test both read it.
     pub const fn can_become(self, next: Self) -> bool {
         match self {
-            Self::Queued => matches!(next, Self::Running | Self::Canceled | Self::Failed),
+            Self::Queued => matches!(next, Self::Running | Self::Paused | Self::Canceled | Self::Failed),
             // back to queued: the process that ran it is gone
-            Self::Running => {
-                matches!(next, Self::Succeeded | Self::Failed | Self::Canceling | Self::Queued)
+            Self::Running => matches!(
+                next,
+                Self::Succeeded | Self::Failed | Self::Canceling | Self::Pausing | Self::Queued
+            ),
+            // as below
+            Self::Pausing => {
+                matches!(next, Self::Paused | Self::Succeeded | Self::Failed | Self::Canceling)
             }
+            Self::Paused => matches!(next, Self::Queued | Self::Canceled),
             // a run that finished or failed before it saw the request keeps its own ending
             Self::Canceling => matches!(next, Self::Canceled | Self::Succeeded | Self::Failed),
             Self::Succeeded | Self::Failed | Self::Canceled => false,
@@ -54,6 +81,8 @@ impl Status {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Pausing => "pausing",
+            Self::Paused => "paused",
             Self::Canceling => "canceling",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
@@ -94,6 +123,9 @@ impl Work {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Train {
     pub recipe: Recipe,
+    /// Where it begins, if that is not at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<Fork>,
 }
 
 /// Make a version forget rows of the data it was trained on.

@@ -56,6 +56,8 @@ codes! {
     NotAcceptable        "not_acceptable"         NOT_ACCEPTABLE         "None of the accepted types can be made",
     RequestTimeout       "request_timeout"        REQUEST_TIMEOUT        "The request took too long",
     RunTerminal          "run_terminal"           CONFLICT               "The run has already ended",
+    WrongState           "wrong_state"            CONFLICT               "The run is not in a state for that",
+    NoCheckpoint         "no_checkpoint"          CONFLICT               "The run has nothing to begin from",
     RunNotTerminal       "run_not_terminal"       CONFLICT               "The run has not ended yet",
     DatasetNotLocal      "dataset_not_local"      CONFLICT               "The dataset has not been downloaded yet",
     VersionRevoked       "version_revoked"        GONE                   "The version was revoked",

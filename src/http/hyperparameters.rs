@@ -272,6 +272,41 @@ pub fn resolve(
     }
 }
 
+/// The recipe of a training that goes on from one by `base`: what is requested changes, as far as it can without taking
+/// the training's state from it.
+pub fn change(
+    base: &Recipe,
+    requested: Option<&HyperparametersRequest>,
+    faults: Option<FaultsRequest>,
+    checker: &mut Checker,
+) -> Recipe {
+    let absent = HyperparametersRequest::default();
+    let requested = requested.unwrap_or(&absent);
+    refuse_foreign_fields(base.mode(), requested, checker);
+    let fixed = [
+        ("/hyperparameters/hidden", requested.hidden.is_some()),
+        ("/hyperparameters/holdout", requested.holdout.is_some()),
+        ("/hyperparameters/shards", requested.shards.is_some()),
+        ("/hyperparameters/solver", requested.solver.is_some()),
+        ("/faults/output_relu", faults.is_some_and(|faults| faults.output_relu.is_some())),
+    ];
+    for (pointer, is_given) in fixed {
+        if is_given {
+            checker.fail(pointer, "cannot change on the way; remove it, or start a new training");
+        }
+    }
+    match base {
+        Recipe::Nn(base) => Recipe::Nn(reference(base, requested, faults, checker)),
+        Recipe::Debug(base) => Recipe::Debug(reference(base, requested, faults, checker)),
+        Recipe::Standard(base) => {
+            if faults.is_some() {
+                checker.fail("/faults", "mode `standard` has no faults; remove this");
+            }
+            Recipe::Standard(standard(base, requested, checker))
+        }
+    }
+}
+
 /// What has an optimum that can be found.
 fn check_solver(recipe: &Standard, checker: &mut Checker) {
     if recipe.solver == Solver::Sgd {

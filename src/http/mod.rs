@@ -5,7 +5,9 @@
 
 mod audits;
 mod catalogue;
+mod checkpoints;
 mod connections;
+mod control;
 pub mod dashboard;
 mod datasets;
 mod error;
@@ -67,7 +69,10 @@ fn api() -> OpenApiRouter<AppState> {
         // runs
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::get_run, runs::delete_run))
-        .routes(routes!(runs::cancel_run))
+        .routes(routes!(control::cancel_run))
+        .routes(routes!(control::pause_run))
+        .routes(routes!(control::resume_run))
+        .routes(routes!(checkpoints::list_checkpoints))
         .routes(routes!(events::get_run_events))
         .routes(routes!(metrics::get_run_metrics))
         .routes(routes!(metrics::get_run_report))
@@ -106,6 +111,7 @@ fn api() -> OpenApiRouter<AppState> {
 
     let starting = OpenApiRouter::new()
         .routes(routes!(runs::create_run))
+        .routes(routes!(checkpoints::fork_run))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(timeout(WAITING_TIMEOUT));
 

@@ -91,6 +91,19 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("get_run", &[Code::RunNotFound]),
     ("delete_run", &[Code::RunNotFound, Code::RunNotTerminal]),
     ("cancel_run", &[Code::RunNotFound, Code::RunTerminal]),
+    ("pause_run", &[Code::RunNotFound, Code::WrongState]),
+    ("resume_run", &[Code::RunNotFound, Code::WrongState]),
+    ("list_checkpoints", &[Code::RunNotFound]),
+    (
+        "fork_run",
+        &[
+            Code::RunNotFound,
+            Code::NoCheckpoint,
+            Code::InvalidHeader,
+            Code::DatasetNotFound,
+            Code::DatasetUnavailable,
+        ],
+    ),
     ("get_run_events", &[Code::RunNotFound, Code::InvalidCursor, Code::NotAcceptable]),
     ("get_run_metrics", &[Code::RunNotFound, Code::NotAcceptable]),
     ("get_run_report", &[Code::RunNotFound, Code::ReportNotFound]),
@@ -132,7 +145,8 @@ fn problem_schema() -> RefOr<Schema> {
     let schema = json!({
         "type": "object",
         "description": "RFC 9457 problem document. Some codes add members: `version_revoked` has `replacement`, \
-                        conflicts have `run_status`.",
+                        conflicts have `run_status`, `wrong_state` also \
+                        `allowed_from`.",
         "required": ["type", "title", "status", "detail", "instance", "code", "errors", "request_id"],
         "properties": {
             "type": { "type": "string", "description": "`urn:lethe:problem:` and the code" },

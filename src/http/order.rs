@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 /// A week: longer than any run this program is for.
@@ -102,10 +103,20 @@ pub fn preferred_wait(headers: &HeaderMap) -> Result<Option<Duration>, Problem> 
 
 /// Submits the run, waits for it if asked to, and answers 202, or 201 when it ended in time.
 pub async fn submit(app: &AppState, run: Run, wait: Option<Duration>) -> Result<Response, Problem> {
-    let id = run.id;
     // before the run exists, so that its end cannot be missed
-    let mut notices = app.engine.subscribe(id);
-    let mut run = app.engine.submit(run).await?;
+    let notices = app.engine.subscribe(run.id);
+    let run = app.engine.submit(run).await?;
+    answer(app, run, notices, wait).await
+}
+
+/// Answers a submission; `notices` were subscribed to before it.
+pub async fn answer(
+    app: &AppState,
+    mut run: Run,
+    mut notices: Receiver<Notice>,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
+    let id = run.id;
     if let Some(wait) = wait {
         let ended = async {
             loop {

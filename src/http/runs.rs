@@ -9,7 +9,6 @@ use super::state::AppState;
 use super::view::{PageView, RunView};
 use crate::config::human_bytes;
 use crate::domain::{Kind, ModelName, Priority, Progress, Run, Status, Train, Work};
-use crate::jobs::Cancelled;
 use crate::nn::{self, Mode, Recipe, Solver, Split};
 use crate::store::{Page, RunFilter, StoreError};
 use axum::Json;
@@ -96,13 +95,13 @@ impl TrainRequest {
             created_at: Utc::now(),
             started_at: None,
             finished_at: None,
-            work: Work::Train(Train { recipe }),
+            work: Work::Train(Train { recipe, forked_from: None }),
         })
     }
 }
 
 /// What can only be checked against the data: batches that fit the rows, and memory.
-fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut Checker) {
+pub fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut Checker) {
     let n_rows = found.entry.n_train as usize;
     let n_trained = Split::new(recipe, n_rows, &[]).train.len();
     if batch_size(recipe) > n_trained {
@@ -116,7 +115,9 @@ fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut 
         checker.fail("/hyperparameters/shards", detail);
     }
     let (n_features, n_classes) = (found.entry.input.n_features(), found.entry.class_names.len());
-    let predicted = nn::predicted_bytes(recipe, n_rows, n_features, n_classes);
+    // a checkpoint is a copy of the state, and a file's bytes
+    let checkpoint = 2 * nn::state_bytes(recipe, n_features, n_classes);
+    let predicted = nn::predicted_bytes(recipe, n_rows, n_features, n_classes) + checkpoint;
     if !checker.has_failed() && predicted > u128::from(memory_limit) {
         let detail = format!(
             "needs about {} of memory, above this server's limit of {}; use narrower layers or smaller batches",
@@ -265,39 +266,13 @@ pub async fn delete_run(
     State(app): State<AppState>,
     ApiPath(id): ApiPath<Uuid>,
 ) -> Result<StatusCode, Problem> {
-    match app.engine.store.delete_run(id).await {
+    match app.engine.delete_run(id).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(StoreError::NotFound) => Err(Problem::run_not_found(id)),
         Err(StoreError::WrongState { actual }) => {
             let detail = format!("run `{id}` is {}; cancel it first, then delete it", actual.name());
             Err(Problem::new(Code::RunNotTerminal, detail).with("run_status", actual.name()))
         }
-        Err(other) => Err(other.into()),
-    }
-}
-
-/// Cancel a run.
-///
-/// A queued run is canceled at once (200), a running one within a mini-batch (202).
-#[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs",
-    params(("id" = Uuid, Path, description = "The run")),
-    responses((status = 200, description = "Canceled", body = RunView),
-              (status = 202, description = "It stops within a mini-batch", body = RunView)))]
-pub async fn cancel_run(
-    State(app): State<AppState>,
-    ApiPath(id): ApiPath<Uuid>,
-) -> Result<Response, Problem> {
-    let answer = |status: StatusCode, run: &Run| {
-        (status, [(header::ETAG, order::etag(run))], Json(app.present(run))).into_response()
-    };
-    match app.engine.cancel(id).await {
-        Ok(Cancelled::Done(run)) => Ok(answer(StatusCode::OK, &run)),
-        Ok(Cancelled::Underway(run)) => Ok(answer(StatusCode::ACCEPTED, &run)),
-        Ok(Cancelled::TooLate(run)) => {
-            let detail = format!("run `{id}` has already {}; there is nothing to cancel", run.status.name());
-            Err(Problem::new(Code::RunTerminal, detail).with("run_status", run.status.name()))
-        }
-        Err(StoreError::NotFound) => Err(Problem::run_not_found(id)),
         Err(other) => Err(other.into()),
     }
 }

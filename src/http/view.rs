@@ -2,8 +2,8 @@
 
 use super::hyperparameters;
 use crate::domain::{
-    Alias, Best, DatasetRef, ForgetSet, Kind, Priority, Progress, Promote, Run, RunError, Sample, Status,
-    Verify, Version, VersionRef, Work,
+    Alias, Best, Checkpoint, DatasetRef, ForgetSet, Fork, Kind, Priority, Progress, Promote, Run, RunError,
+    Sample, Status, Verify, Version, VersionRef, Work,
 };
 use crate::nn::{Faults, Mode};
 use chrono::{DateTime, Utc};
@@ -49,6 +49,9 @@ pub struct RunView {
     /// Of a training run in mode `nn` or `debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<Faults>,
+    /// Of a training run that began where another was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<Fork>,
     /// Of an unlearning run, as all up to `revoke_parent`; an audit has some of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -143,6 +146,15 @@ pub struct RunLinks {
     /// Absent once the run has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel: Option<String>,
+    /// While it is queued or running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<String>,
+    /// While it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// Of a training run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<String>,
     /// The published version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -162,6 +174,10 @@ impl RunView {
                 (None, None, Some(method.name().to_owned()), method.hyperparameters())
             }
             Work::Audit(_) => (None, None, None, Map::new()),
+        };
+        let forked_from = match &run.work {
+            Work::Train(train) => train.forked_from.clone(),
+            Work::Unlearn(_) | Work::Audit(_) => None,
         };
         let unlearn = match &run.work {
             Work::Train(_) | Work::Audit(_) => None,
@@ -183,6 +199,7 @@ impl RunView {
             dataset: run.dataset.clone(),
             hyperparameters,
             faults,
+            forked_from,
             method,
             parent,
             forget: forget.map(ForgetView::of),
@@ -217,8 +234,44 @@ fn links(run: &Run) -> RunLinks {
         chart: format!("{this}/chart.svg"),
         report: has_report.then(|| format!("{this}/report")),
         cancel: (!run.status.is_terminal()).then(|| format!("{this}/cancel")),
+        pause: matches!(run.status, Status::Queued | Status::Running).then(|| format!("{this}/pause")),
+        resume: (run.status == Status::Paused).then(|| format!("{this}/resume")),
+        checkpoints: (run.work.kind() == Kind::Train).then(|| format!("{this}/checkpoints")),
         version: run.version.as_ref().map(|v| format!("/models/{}/versions/{}", v.model, v.version)),
         this,
+    }
+}
+
+/// What a run can be gone on with from.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CheckpointView {
+    pub id: Uuid,
+    /// From 1: the epoch under way, or over.
+    pub epoch: u32,
+    /// Mini-batches of it that are done.
+    pub batch: u64,
+    /// Mini-batches it has; when all are done the epoch is over, and a fork can begin here.
+    pub batches: u64,
+    /// `sha256:` of the file.
+    pub digest: String,
+    pub size_bytes: u64,
+    /// What was measured at the end of the epoch, where it is one.
+    pub metrics: Option<Map<String, Value>>,
+    pub created_at: DateTime<Utc>,
+}
+
+impl CheckpointView {
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        Self {
+            id: checkpoint.id,
+            epoch: checkpoint.epoch,
+            batch: checkpoint.batch,
+            batches: checkpoint.batches,
+            digest: checkpoint.digest.clone(),
+            size_bytes: checkpoint.size_bytes,
+            metrics: checkpoint.metrics.clone(),
+            created_at: checkpoint.created_at,
+        }
     }
 }
 

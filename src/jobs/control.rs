@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     Cancel,
+    /// Stop where it can be gone on with, until it is resumed.
+    Pause,
     /// Give the run back to the queue: the process is ending.
     Yield,
 }
@@ -24,7 +26,8 @@ pub(super) struct Control {
 
 const NOTHING: u8 = 0;
 const CANCEL: u8 = 1;
-const YIELD: u8 = 2;
+const PAUSE: u8 = 2;
+const YIELD: u8 = 3;
 
 impl Control {
     pub(super) fn new(deadline: Option<Instant>) -> Self {
@@ -35,15 +38,25 @@ impl Control {
         self.ask.store(CANCEL, Ordering::SeqCst);
     }
 
-    /// A cancel that came before stands.
+    /// What was asked before stands.
+    pub(super) fn pause(&self) {
+        self.ask_first(PAUSE);
+    }
+
+    /// What was asked before stands.
     pub(super) fn give_back(&self) {
-        // the error means that something else was asked for already, which stands
-        let _ = self.ask.compare_exchange(NOTHING, YIELD, Ordering::SeqCst, Ordering::SeqCst);
+        self.ask_first(YIELD);
+    }
+
+    fn ask_first(&self, ask: u8) {
+        // the error means that something else was asked for already
+        let _ = self.ask.compare_exchange(NOTHING, ask, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     pub(super) fn asked(&self) -> Option<Ask> {
         match self.ask.load(Ordering::Relaxed) {
             CANCEL => Some(Ask::Cancel),
+            PAUSE => Some(Ask::Pause),
             YIELD => Some(Ask::Yield),
             _ => None,
         }

@@ -1,9 +1,10 @@
 //! What a run at work tells the world, and how it learns that it must stop.
 
+use super::checkpoints::Checkpoints;
 use super::control::{Ask, Control};
 use super::shared::Shared;
-use crate::domain::{Best, EventKind, Progress, Run, Work};
-use crate::nn::BatchReport;
+use crate::domain::{Best, Checkpoint, EventKind, Progress, Run, Work};
+use crate::nn::{BatchReport, State};
 use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
 use crate::unlearn::GuardReport;
 use chrono::{TimeDelta, Utc};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Between two ephemeral `batch` events of a run: at most four a second.
 const BATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a run that is to be gone on with later may take to come to where it can. Then it stops anyway.
+const PARTING_PATIENCE: Duration = Duration::from_millis(50);
 /// Events read at once when a run starts again.
 const LOG_PAGE: u32 = 1_000;
 
@@ -62,12 +65,17 @@ pub(super) struct Journal<'a> {
     begun: Instant,
     epoch_started: Instant,
     /// The present epoch's mini-batches: when the first and the last ended, and how many there will be.
-    first_batch: Option<Instant>,
+    first_batch: Option<(u64, Instant)>,
     last_batch: Instant,
     batches: u64,
     last_whisper: Option<Instant>,
     /// What the guard saw last, for the next whisper.
     guard: Option<GuardReport>,
+    checkpoints: Checkpoints,
+    /// Epochs that were done when this attempt began.
+    head_start: f64,
+    /// When it was first seen that the run is to be gone on with later.
+    parting_since: Option<Instant>,
     halt: Option<Halt>,
 }
 
@@ -89,6 +97,8 @@ impl<'a> Journal<'a> {
                 }
             }
         }
+        let kept = shared.store.checkpoints(run.id).await?;
+        let checkpoints = Checkpoints::new(run.id, shared.artifacts.checkpoints.clone(), kept);
         let now = Instant::now();
         let earlier = run.started_at.and_then(|at| (Utc::now() - at).to_std().ok()).unwrap_or_default();
         Ok(Self {
@@ -106,6 +116,9 @@ impl<'a> Journal<'a> {
             batches: 0,
             last_whisper: None,
             guard: None,
+            checkpoints,
+            head_start: 0.0,
+            parting_since: None,
             halt: None,
         })
     }
@@ -131,17 +144,75 @@ impl<'a> Journal<'a> {
         ControlFlow::Break(())
     }
 
+    /// As [`halted`](Self::halted) for work in the middle of what it could be gone on with from: if that is asked for,
+    /// it gets a moment to come there.
+    fn halted_soon(&mut self, now: Instant) -> ControlFlow<()> {
+        if self.is_parting(now)
+            && now.duration_since(*self.parting_since.get_or_insert(now)) < PARTING_PATIENCE
+        {
+            return ControlFlow::Continue(());
+        }
+        self.halted_at(now)
+    }
+
+    /// Whether it is to stop for now only.
+    fn is_parting(&self, now: Instant) -> bool {
+        let for_now = matches!(self.control.asked(), Some(Ask::Pause | Ask::Yield));
+        for_now && self.halt.is_none() && !self.control.is_late(now)
+    }
+
     /// After every mini-batch: two loads and a look at the clock, unless it is time to tell someone.
     pub(super) fn batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
         let now = Instant::now();
         self.last_batch = now;
         self.batches = report.batches;
-        self.first_batch.get_or_insert(now);
+        self.first_batch.get_or_insert((report.batch, now));
         if self.last_whisper.is_none_or(|last| now.duration_since(last) >= BATCH_INTERVAL) {
             self.last_whisper = Some(now);
             self.whisper(report);
         }
-        self.halted_at(now)
+        self.halted_soon(now)
+    }
+
+    /// The newest state the run can be gone on with from, if it has one; an event tells the place.
+    pub(super) fn resume(&mut self) -> Option<State> {
+        let (checkpoint, state) = self.checkpoints.newest()?;
+        let Checkpoint { epoch, batch, batches, .. } = checkpoint;
+        let place = if checkpoint.is_at_end_of_epoch() {
+            format!("the end of epoch {epoch}")
+        } else {
+            format!("epoch {epoch}, mini-batch {batch} of {batches}")
+        };
+        self.head_start = f64::from(epoch - 1) + batch as f64 / batches.max(1) as f64;
+        // should it be time to stop, the first mini-batch says so
+        let _ = self.phase("resume", &format!("going on from {place}"));
+        Some(state)
+    }
+
+    /// What [`resume`](Self::resume) gave cannot be gone on with.
+    pub(super) fn give_up_newest(&mut self) {
+        self.head_start = 0.0;
+        self.checkpoints.give_up_newest();
+    }
+
+    /// Where the work can be gone on with: writes that down if it is time, and stops here if it is to stop for now.
+    pub(super) fn boundary(&mut self, at: &BatchReport, state: &dyn Fn() -> State) -> ControlFlow<()> {
+        let now = Instant::now();
+        let parts = self.is_parting(now);
+        let is_wanted = if parts { self.checkpoints.is_new(at) } else { self.checkpoints.is_due(at, now) };
+        if is_wanted && let Some(checkpoint) = self.checkpoints.write(at, &state()) {
+            if checkpoint.is_at_end_of_epoch() && !parts {
+                self.checkpoints.wait(checkpoint);
+            } else {
+                self.record(self.with_checkpoint(checkpoint), vec![])?;
+            }
+        }
+        if parts { self.halted() } else { ControlFlow::Continue(()) }
+    }
+
+    fn with_checkpoint(&self, checkpoint: Checkpoint) -> RunChange {
+        let superfluous = self.checkpoints.superfluous_beside(&checkpoint);
+        RunChange { checkpoint: Some(Box::new(checkpoint)), superfluous, ..RunChange::default() }
     }
 
     /// Notes what the guard saw; the next whisper tells.
@@ -197,23 +268,39 @@ impl<'a> Journal<'a> {
         data.insert("samples_per_s".into(), json!(self.samples_per_s(report.n_samples)));
         data.insert("elapsed_s".into(), json!(to_ms(self.earlier_s + self.started.elapsed().as_secs_f64())));
         data.insert("eta_s".into(), json!(to_ms(eta_s)));
+        let metrics: Map<String, Value> =
+            report.measures.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let checkpoint = self.checkpoints.of_epoch(report.epoch, &metrics);
+        let kept = checkpoint.map(|checkpoint| self.with_checkpoint(checkpoint)).unwrap_or_default();
+        let event = NewEvent { kind: EventKind::Epoch, data: Value::Object(data) };
+        let flow = if self.was_logged(&event) {
+            if kept.checkpoint.is_some() { self.record(kept, vec![]) } else { ControlFlow::Continue(()) }
+        } else {
+            self.record(self.with_progress(report, kept), vec![event])
+        };
+        self.next_epoch();
+        flow?;
+        self.halted_soon(Instant::now())
+    }
+
+    /// `change` with the progress and the best that an epoch brings.
+    fn with_progress(&self, report: &Epoch, change: RunChange) -> RunChange {
         let best =
             report.main.filter(|(_, value)| self.run.best.as_ref().is_none_or(|best| *value > best.value));
-        let change = RunChange {
+        RunChange {
             progress: Some(Progress { epoch: report.epoch, epochs: report.epochs }),
             best: best.map(|(metric, value)| Best { metric: metric.into(), value, epoch: report.epoch }),
-            ..RunChange::default()
-        };
-        let flow = self.append(NewEvent { kind: EventKind::Epoch, data: Value::Object(data) }, change);
-        self.next_epoch();
-        flow
+            ..change
+        }
     }
 
     /// Samples a second while training: what lies before an epoch's first mini-batch and behind its last,
     /// such as measuring, is not counted.
     fn samples_per_s(&self, n_samples: u64) -> Option<f64> {
         let (from, part) = match self.first_batch {
-            Some(first) if self.last_batch > first => (first, 1.0 - 1.0 / self.batches.max(1) as f64),
+            Some((number, first)) if self.last_batch > first => {
+                (first, self.batches.saturating_sub(number) as f64 / self.batches.max(1) as f64)
+            }
             _ => (self.epoch_started, 1.0),
         };
         let seconds = self.last_batch.duration_since(from).as_secs_f64();
@@ -242,7 +329,8 @@ impl<'a> Journal<'a> {
     /// Records what the order left to the run to find out: a later attempt, and versions that come of it, take
     /// it from there.
     pub(super) fn settle(&mut self, work: Work) -> ControlFlow<()> {
-        self.record(RunChange { work: Some(Box::new(work)), ..RunChange::default() }, vec![])
+        self.record(RunChange { work: Some(Box::new(work)), ..RunChange::default() }, vec![])?;
+        self.halted()
     }
 
     /// From here on nobody knows how long it takes.
@@ -260,15 +348,21 @@ impl<'a> Journal<'a> {
         self.shared.runtime.block_on(future)
     }
 
-    pub(super) fn into_halt(self) -> Option<Halt> {
+    pub(super) fn into_halt(mut self) -> Option<Halt> {
+        self.checkpoints.clear();
         self.halt
     }
 
     fn append(&mut self, event: NewEvent, change: RunChange) -> ControlFlow<()> {
-        if self.was_logged(&event) { self.halted() } else { self.record(change, vec![event]) }
+        if !self.was_logged(&event) {
+            self.record(change, vec![event])?;
+        }
+        self.halted()
     }
 
+    /// Whether it was recorded. What follows from that is another question.
     fn record(&mut self, change: RunChange, events: Vec<NewEvent>) -> ControlFlow<()> {
+        let (checkpoint, superfluous) = (change.checkpoint.clone(), change.superfluous.clone());
         let recorded = self.shared.record(self.run.id, self.fence, change, events);
         match self.shared.runtime.block_on(recorded) {
             Ok(run) => self.run = run,
@@ -277,7 +371,10 @@ impl<'a> Journal<'a> {
                 return ControlFlow::Break(());
             }
         }
-        self.halted()
+        if let Some(checkpoint) = checkpoint {
+            self.checkpoints.keep(*checkpoint, &superfluous);
+        }
+        ControlFlow::Continue(())
     }
 
     fn was_logged(&mut self, event: &NewEvent) -> bool {
@@ -293,8 +390,9 @@ impl<'a> Journal<'a> {
 
     /// Seconds to go at this attempt's pace, kept as the expected end.
     fn expect(&self, all: f64, done: f64) -> f64 {
+        let here = done - self.head_start;
         let eta_s =
-            if done > 0.0 { self.begun.elapsed().as_secs_f64() / done * (all - done).max(0.0) } else { 0.0 };
+            if here > 0.0 { self.begun.elapsed().as_secs_f64() / here * (all - done).max(0.0) } else { 0.0 };
         let ms = (eta_s * 1e3).min(1e15) as i64;
         self.control
             .expect_finish(TimeDelta::try_milliseconds(ms).and_then(|d| Utc::now().checked_add_signed(d)));

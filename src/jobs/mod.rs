@@ -5,6 +5,7 @@
 
 mod audit;
 mod auto;
+mod checkpoints;
 mod control;
 mod executor;
 mod forget;
@@ -24,7 +25,7 @@ pub use lineage::{Lineage, LineageError};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::data::Catalogue;
-use crate::domain::{Event, EventKind, Run, Version};
+use crate::domain::{Checkpoint, Event, EventKind, Run, Version};
 use crate::store::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use executor::{Executor, Workshop};
@@ -51,15 +52,15 @@ pub enum Notice {
     },
 }
 
-/// What a cancel request did.
+/// What came of asking a run to take another course.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cancelled {
-    /// It was queued and is canceled now, or it already was canceled.
+pub enum Asked {
+    /// It is as it was asked to be, or was already.
     Done(Run),
-    /// It is running; it stops within a mini-batch.
+    /// It is on its way there.
     Underway(Run),
-    /// It ended in another way before.
-    TooLate(Run),
+    /// From where it is, it cannot go there.
+    Refused(Run),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,8 +105,7 @@ impl Drop for Pool {
 }
 
 impl Engine {
-    /// Reconciles what a dead process left behind, removes weight files no version speaks of, then starts the
-    /// worker threads.
+    /// Reconciles what a dead process left behind, removes files nothing speaks of, then starts the worker threads.
     pub async fn start(
         store: Store,
         artifacts: Artifacts,
@@ -129,11 +129,17 @@ impl Engine {
         }
         // a database that was lost or emptied must not take the weights with it
         if !store.is_blank().await? {
-            let kept = store.servable_versions().await?;
-            let folder = artifacts.clone();
-            let n_swept = blocking(move || folder.models.sweep(&kept)).await?;
+            store.purge_checkpoints().await?;
+            let (versions, checkpoints) = (store.servable_versions().await?, store.all_checkpoints().await?);
+            let folders = artifacts.clone();
+            let swept = move || {
+                Ok::<_, ArtifactError>(
+                    folders.models.sweep(&versions)? + folders.checkpoints.sweep(&checkpoints)?,
+                )
+            };
+            let n_swept = blocking(swept).await?;
             if n_swept > 0 {
-                tracing::info!(n_swept, "removed weight files without a version");
+                tracing::info!(n_swept, "removed files nothing speaks of");
             }
         }
         let train_threads = limits.train_threads.max(1);
@@ -152,16 +158,63 @@ impl Engine {
     }
 
     /// Asks a run to stop: a queued one ends at once, a running one within a mini-batch.
-    pub async fn cancel(&self, id: Uuid) -> Result<Cancelled, StoreError> {
+    pub async fn cancel(&self, id: Uuid) -> Result<Asked, StoreError> {
         self.detached(move |shared| async move { shared.cancel(id).await }).await
     }
 
-    /// Marks a version revoked and removes its weights from the disk.
+    /// Asks a run to wait until it is resumed: a queued one does at once, a running one when it has written down what
+    /// it can be gone on with from, if it is work that can, and within 50 ms and a mini-batch in any case.
+    pub async fn pause(&self, id: Uuid) -> Result<Asked, StoreError> {
+        self.detached(move |shared| async move { shared.pause(id).await }).await
+    }
+
+    /// Puts a paused run back into the queue.
+    pub async fn resume(&self, id: Uuid) -> Result<Asked, StoreError> {
+        self.detached(move |shared| async move { shared.resume(id).await }).await
+    }
+
+    /// Stores `run`, which is to begin where `from` was taken. When this returns, the run is durable, and what it
+    /// begins from is its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Missing`] or [`ArtifactError::Damaged`] if there is no such file, `NotFound` if there is no such
+    /// checkpoint any more.
+    pub async fn fork(&self, run: Run, from: Checkpoint) -> Result<Run, StartError> {
+        self.detached(move |shared| async move {
+            let own = Checkpoint { id: Uuid::now_v7(), run: run.id, ..from.clone() };
+            let (id, folder) = (own.id, shared.artifacts.checkpoints.clone());
+            blocking(move || folder.copy(from.id, &from.digest, id)).await?;
+            let submitted = shared.submit_fork(run, from.id, &own).await;
+            if submitted.is_err() {
+                let folder = shared.artifacts.checkpoints.clone();
+                blocking(move || folder.remove(id)).await?;
+            }
+            Ok(submitted?)
+        })
+        .await
+    }
+
+    /// Deletes a run that has ended, with its events, its report and its checkpoints.
+    pub async fn delete_run(&self, id: Uuid) -> Result<(), StoreError> {
+        self.detached(move |shared| async move {
+            let checkpoints = shared.store.checkpoints(id).await?;
+            shared.store.delete_run(id).await?;
+            let ids: Vec<Uuid> = checkpoints.iter().map(|checkpoint| checkpoint.id).collect();
+            let folder = shared.artifacts.checkpoints.clone();
+            if let Err(error) = blocking(move || folder.remove_all(&ids)).await {
+                tracing::warn!(%error, "cannot remove the checkpoints of a deleted run; the next start does");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Marks a version revoked and removes its weights and its run's checkpoints from the disk.
     pub async fn revoke(&self, version: Uuid, replacement: Option<Uuid>) -> Result<Version, StartError> {
         self.detached(move |shared| async move {
             let revoked = shared.store.revoke(version, replacement).await?;
-            let artifacts = shared.artifacts.clone();
-            blocking(move || artifacts.models.remove(version)).await?;
+            shared.purge(version).await?;
             Ok(revoked)
         })
         .await

@@ -3,9 +3,9 @@
 use super::control::{Bell, Control};
 use super::executor::Executor;
 use super::hub::Hub;
-use super::{Cancelled, Notice};
+use super::{Asked, Notice, StartError, blocking};
 use crate::artifacts::Artifacts;
-use crate::domain::{Run, Status};
+use crate::domain::{Checkpoint, Run, Status};
 use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError};
 use chrono::Utc;
 use serde_json::Value;
@@ -77,6 +77,20 @@ impl Shared {
         Ok(run)
     }
 
+    pub(super) async fn submit_fork(
+        &self,
+        run: Run,
+        from: Uuid,
+        own: &Checkpoint,
+    ) -> Result<Run, StoreError> {
+        let order = self.order.lock().await;
+        let (run, event) = self.store.insert_fork(run, from, own).await?;
+        self.hub.tell(vec![event]);
+        drop(order);
+        self.bell.ring();
+        Ok(run)
+    }
+
     /// Takes the queued run whose turn it is, unless the engine is stopping.
     pub(super) async fn claim(&self) -> Result<Option<(Run, Arc<Control>)>, StoreError> {
         let _order = self.order.lock().await;
@@ -111,10 +125,11 @@ impl Shared {
     /// Ends this worker's part in a run: with an ending, or back in the queue.
     pub(super) async fn leave(&self, id: Uuid, fence: Fence, change: RunChange) -> Result<Run, StoreError> {
         let _order = self.order.lock().await;
-        let given_back = change.status == Some(Status::Queued);
-        // what was to be given back may have been cancelled meanwhile: then it has found its end
+        let parts = matches!(change.status, Some(Status::Queued | Status::Paused));
+        // it may have been asked for something else meanwhile: a cancel is its end, a pause keeps it from the queue
         let change = match self.store.run(id).await?.status {
-            Status::Canceling if given_back => RunChange::to(Status::Canceled),
+            Status::Canceling if parts => RunChange::to(Status::Canceled),
+            Status::Pausing if parts => RunChange::to(Status::Paused),
             _ => change,
         };
         let (run, events) = self.store.advance(id, Some(fence), change, vec![]).await?;
@@ -134,14 +149,27 @@ impl Shared {
         let _order = self.order.lock().await;
         let revoked = publish.parent.filter(|_| publish.revoke_parent);
         let done = self.store.publish(id, fence, publish).await?;
-        if let Some(Err(error)) = revoked.map(|parent| self.artifacts.models.remove(parent)) {
-            tracing::error!(%error, "cannot remove the weights of a revoked version; the next start does");
+        if let Some(parent) = revoked
+            && let Err(error) = self.purge(parent).await
+        {
+            tracing::error!(%error, "cannot remove what a revoked version leaves; the next start does");
         }
         self.working().remove(&id);
         self.hub.tell(done.events.clone());
         // a run may follow
         self.bell.ring();
         Ok(done)
+    }
+
+    /// Removes from the disk a revoked version's weights, and all that its run could be gone on with from.
+    pub(super) async fn purge(&self, version: Uuid) -> Result<(), StartError> {
+        let checkpoints = self.store.purge_checkpoints().await?;
+        let artifacts = self.artifacts.clone();
+        let removed = blocking(move || {
+            artifacts.models.remove(version)?;
+            artifacts.checkpoints.remove_all(&checkpoints)
+        });
+        Ok(removed.await?)
     }
 
     /// Ends a run with a report alone.
@@ -159,27 +187,64 @@ impl Shared {
         self.working().remove(&id);
     }
 
-    pub(super) async fn cancel(&self, id: Uuid) -> Result<Cancelled, StoreError> {
+    pub(super) async fn cancel(&self, id: Uuid) -> Result<Asked, StoreError> {
         let _order = self.order.lock().await;
-        let mut run = self.store.run(id).await?;
+        let run = self.store.run(id).await?;
         match run.status {
-            Status::Canceled => return Ok(Cancelled::Done(run)),
-            Status::Succeeded | Status::Failed => return Ok(Cancelled::TooLate(run)),
-            Status::Queued => {
-                let run = self.step(id, Status::Canceled).await?;
-                return Ok(Cancelled::Done(run));
+            Status::Canceled => Ok(Asked::Done(run)),
+            Status::Succeeded | Status::Failed => Ok(Asked::Refused(run)),
+            Status::Queued | Status::Paused => Ok(Asked::Done(self.step(id, Status::Canceled).await?)),
+            Status::Running | Status::Pausing | Status::Canceling => {
+                self.ask(run, Status::Canceling, Status::Canceled, Control::cancel).await
             }
-            Status::Running => run = self.step(id, Status::Canceling).await?,
-            Status::Canceling => {}
         }
-        let control = self.working().get(&id).cloned();
+    }
+
+    pub(super) async fn pause(&self, id: Uuid) -> Result<Asked, StoreError> {
+        let _order = self.order.lock().await;
+        let run = self.store.run(id).await?;
+        match run.status {
+            Status::Paused => Ok(Asked::Done(run)),
+            Status::Canceling | Status::Canceled | Status::Succeeded | Status::Failed => {
+                Ok(Asked::Refused(run))
+            }
+            Status::Queued => Ok(Asked::Done(self.step(id, Status::Paused).await?)),
+            Status::Running | Status::Pausing => {
+                self.ask(run, Status::Pausing, Status::Paused, Control::pause).await
+            }
+        }
+    }
+
+    pub(super) async fn resume(&self, id: Uuid) -> Result<Asked, StoreError> {
+        let _order = self.order.lock().await;
+        let run = self.store.run(id).await?;
+        if run.status != Status::Paused {
+            return Ok(Asked::Refused(run));
+        }
+        let run = self.step(id, Status::Queued).await?;
+        self.bell.ring();
+        Ok(Asked::Underway(run))
+    }
+
+    /// Asks the thread that has the run to stop; the caller holds `order`.
+    async fn ask(
+        &self,
+        mut run: Run,
+        on_the_way: Status,
+        there: Status,
+        ask: fn(&Control),
+    ) -> Result<Asked, StoreError> {
+        if run.status != on_the_way {
+            run = self.step(run.id, on_the_way).await?;
+        }
+        let control = self.working().get(&run.id).cloned();
         match control {
             Some(control) => {
-                control.cancel();
-                Ok(Cancelled::Underway(run))
+                ask(&control);
+                Ok(Asked::Underway(run))
             }
-            // no thread works on it any more: nobody else will end it
-            None => Ok(Cancelled::Done(self.step(id, Status::Canceled).await?)),
+            // no thread works on it any more: nobody else will do it
+            None => Ok(Asked::Done(self.step(run.id, there).await?)),
         }
     }
 
@@ -215,7 +280,10 @@ impl Shared {
             let change = match self.store.run(id).await?.status {
                 Status::Running => RunChange { reason: Some(STOPPING), ..RunChange::to(Status::Queued) },
                 Status::Canceling => RunChange::to(Status::Canceled),
-                Status::Queued | Status::Succeeded | Status::Failed | Status::Canceled => continue,
+                Status::Pausing => RunChange::to(Status::Paused),
+                Status::Queued | Status::Paused | Status::Succeeded | Status::Failed | Status::Canceled => {
+                    continue;
+                }
             };
             let (_, events) = self.store.advance(id, None, change, vec![]).await?;
             self.hub.tell(events);

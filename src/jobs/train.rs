@@ -5,7 +5,7 @@ use super::journal::{Epoch, Journal};
 use crate::artifacts::Model;
 use crate::data::{DataError, Dataset, DownloadProgress};
 use crate::domain::{DatasetRef, Run, Train};
-use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, TrainError};
+use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, State, TrainError, Trained};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -25,7 +25,7 @@ pub(super) fn execute(
     let dataset = open(workshop, &run.dataset, journal)?;
     let problem = Problem { train: dataset.train(), excluded: &[], test: dataset.test() };
     journal.begin();
-    let trained = nn::train(&order.recipe, &problem, &mut Watch { journal })?;
+    let trained = train(order, &problem, journal)?;
     if !trained.completed {
         return Err(Failure::Stopped);
     }
@@ -54,6 +54,27 @@ pub(super) fn execute(
         revoke_parent: false,
         followed_by: None,
     })
+}
+
+/// Goes on from the newest checkpoint that fits; a run without one begins at the beginning, unless it is a fork, which
+/// has none.
+fn train(order: &Train, problem: &Problem<'_>, journal: &mut Journal<'_>) -> Result<Trained, Failure> {
+    while let Some(state) = journal.resume() {
+        match nn::resume(&order.recipe, problem, state, &mut Watch { journal }) {
+            Err(error @ TrainError::Misfit(_)) => {
+                tracing::warn!(%error, "a checkpoint cannot be gone on with");
+                journal.give_up_newest();
+            }
+            other => return Ok(other?),
+        }
+    }
+    if order.forked_from.is_some() {
+        return Err(Failure::failed(
+            "checkpoint_lost",
+            &"what the run was to go on from cannot be read any more",
+        ));
+    }
+    Ok(nn::train(&order.recipe, problem, &mut Watch { journal })?)
 }
 
 /// Opens exactly the rows a run was accepted for, downloading them if need be.
@@ -90,7 +111,7 @@ impl From<TrainError> for Failure {
                 Self::failed("diverged", &format_args!("{error}; a lower learning rate may help"))
             }
             TrainError::NoRows => Self::failed("no_rows", &error),
-            TrainError::Misfit(_) => Self::failed("checkpoint_damaged", &error),
+            TrainError::Misfit(_) => Self::failed("checkpoint_lost", &error),
         }
     }
 }
@@ -126,6 +147,10 @@ impl nn::Observer for Watch<'_, '_> {
             measures,
             main: Some(("test_accuracy", report.test_accuracy)),
         })
+    }
+
+    fn on_boundary(&mut self, at: &BatchReport, state: &dyn Fn() -> State) -> ControlFlow<()> {
+        self.journal.boundary(at, state)
     }
 
     fn threads(&mut self) -> NonZeroUsize {

@@ -87,6 +87,7 @@ fn judge(done: Result<Result<Outcome, Failure>, Box<dyn Any + Send>>, halt: Opti
         (Ok(Ok(Outcome::Report(report))), _) => Ending::Reported(report),
         (Ok(Err(Failure::Stopped)), Some(halt)) => match halt {
             Halt::Asked(Ask::Cancel) => Ending::Left(RunChange::to(Status::Canceled)),
+            Halt::Asked(Ask::Pause) => Ending::Left(RunChange::to(Status::Paused)),
             Halt::Asked(Ask::Yield) => {
                 Ending::Left(RunChange { reason: Some(STOPPING), ..RunChange::to(Status::Queued) })
             }

@@ -44,5 +44,5 @@ pub use split::Split;
 pub use state::{Cursor, State};
 pub use train::{
     BatchReport, EpochReport, Observer, Problem, TrainError, Trained, network_bytes, predicted_bytes, resume,
-    train,
+    state_bytes, train,
 };

@@ -162,7 +162,8 @@ fn go_on(
     }
 }
 
-/// Bytes a training will hold beside the dataset, for admission before anything is allocated.
+/// Bytes a training will hold beside the dataset, for admission before anything is allocated; states it gives out are
+/// not counted.
 pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_classes: usize) -> u128 {
     let (network, measuring) = network_bytes(&recipe.network_hidden(), n_features, n_classes);
     let (member, _) = network_bytes(recipe.hidden(), n_features, n_classes);
@@ -176,13 +177,19 @@ pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_clas
             Solver::Optimum { .. } => super::convex::size_bytes(n_rows, n_features, n_classes),
         },
     };
-    // weights, velocity, best weights; the working copy of the reference modes fits in these
-    let state = 3 * u128::from(recipe.shards().max(1)) * member;
-    // with a copy of them to be kept and its file's bytes, a gradient, and the network that members make
-    let params = 3 * state + member + network;
+    // a gradient; the working copy of the reference modes fits in these
+    let params = state_bytes(recipe, n_features, n_classes) + member
+        // and the network that members make
+        + if recipe.shards() > 1 { network } else { 0 };
     // row lists with the order's scratch
     let rows = 24 * n_rows as u128;
     params + rows + batch + measuring
+}
+
+/// Bytes of a training's [`State`]: each network's weights, velocity and best weights.
+pub fn state_bytes(recipe: &Recipe, n_features: usize, n_classes: usize) -> u128 {
+    let (member, _) = network_bytes(recipe.hidden(), n_features, n_classes);
+    3 * u128::from(recipe.shards().max(1)) * member
 }
 
 /// Bytes of one network's parameters, and of measuring networks of its shape.

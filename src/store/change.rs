@@ -1,10 +1,11 @@
 //! The one way a run changes: its row, and the events that tell of it, in the caller's transaction.
 
-use super::StoreError;
 use super::row::{big, json, now};
-use crate::domain::{Best, Event, EventKind, Progress, Run, RunError, Status, Work};
+use super::{StoreError, checkpoint};
+use crate::domain::{Best, Checkpoint, Event, EventKind, Progress, Run, RunError, Status, Work};
 use serde_json::{Map, Value, json};
 use sqlx::SqliteConnection;
+use uuid::Uuid;
 
 const UPDATE_RUN: &str = "update run
     set status = $2, epoch = $3, epochs = $4, best = $5, error = $6, last_seq = $7, attempt = $8,
@@ -33,6 +34,10 @@ pub struct RunChange {
     pub progress: Option<Progress>,
     pub best: Option<Best>,
     pub error: Option<RunError>,
+    /// What it can go on from, its file on disk; told in a `checkpoint` event.
+    pub checkpoint: Option<Box<Checkpoint>>,
+    /// Checkpoints it needs no more.
+    pub superfluous: Vec<Uuid>,
     /// The order as it has turned out: what it left to the run to find out is found. Of the same kind.
     pub work: Option<Box<Work>>,
 }
@@ -53,7 +58,7 @@ pub struct Fence(pub u32);
 
 impl Fence {
     pub(super) fn check(self, run: &Run) -> Result<(), StoreError> {
-        let held = matches!(run.status, Status::Running | Status::Canceling) && run.attempt == self.0;
+        let held = run.status.is_held() && run.attempt == self.0;
         if held { Ok(()) } else { Err(StoreError::LostClaim) }
     }
 }
@@ -77,6 +82,13 @@ pub(super) async fn apply(
         return Err(StoreError::WrongState { actual: run.status });
     }
     let at = now();
+    if let Some(new) = &change.checkpoint {
+        checkpoint::insert(&mut *connection, new).await?;
+        events.push(checkpoint_event(new));
+    }
+    for &id in &change.superfluous {
+        checkpoint::delete(&mut *connection, id).await?;
+    }
     run.progress = change.progress.unwrap_or(run.progress);
     run.best = change.best.or_else(|| run.best.take());
     run.error = change.error.or_else(|| run.error.take());
@@ -135,6 +147,18 @@ pub(super) fn status_event(run: &Run, reason: Option<&str>) -> NewEvent {
         data.insert("error".into(), json!(error));
     }
     NewEvent { kind: EventKind::Status, data: Value::Object(data) }
+}
+
+fn checkpoint_event(checkpoint: &Checkpoint) -> NewEvent {
+    let data = json!({
+        "checkpoint": checkpoint.id,
+        "epoch": checkpoint.epoch,
+        "batch": checkpoint.batch,
+        "batches": checkpoint.batches,
+        "digest": checkpoint.digest,
+        "size_bytes": checkpoint.size_bytes,
+    });
+    NewEvent { kind: EventKind::Checkpoint, data }
 }
 
 fn done_event(run: &Run) -> NewEvent {

@@ -19,7 +19,7 @@ pub(crate) async fn open() -> (tempfile::TempDir, Store) {
 }
 
 pub(crate) fn train_run(model: &str) -> Run {
-    run_of(Work::Train(Train { recipe: Recipe::Standard(Standard::new(7)) }), model)
+    run_of(Work::Train(Train { recipe: Recipe::Standard(Standard::new(7)), forked_from: None }), model)
 }
 
 pub(crate) fn unlearn_run(parent: VersionRef) -> Run {

@@ -6,6 +6,7 @@
 
 mod alias;
 mod change;
+mod checkpoint;
 mod error;
 mod open;
 mod publish;

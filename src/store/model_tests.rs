@@ -47,7 +47,7 @@ struct Expected {
 
 impl Expected {
     fn is_held(self) -> bool {
-        matches!(self.status, Status::Running | Status::Canceling)
+        self.status.is_held()
     }
 
     fn enter(&mut self, status: Status) {
@@ -143,6 +143,7 @@ async fn apply(store: &Store, expected: &mut Vec<Expected>, operation: Operation
                 let found = store.run(run.id).await.unwrap();
                 let allowed: &[Status] = match run.status {
                     Status::Canceling => &[Status::Canceled],
+                    Status::Pausing => &[Status::Paused],
                     // after too many deaths it is given up
                     _ => &[Status::Queued, Status::Failed],
                 };

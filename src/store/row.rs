@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::domain::{
-    Alias, Event, EventKind, ModelName, Priority, Progress, Run, Status, Version, VersionRef,
+    Alias, Checkpoint, Event, EventKind, ModelName, Priority, Progress, Run, Status, Version, VersionRef,
 };
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -66,6 +66,19 @@ pub(super) struct AliasRow {
     alias: String,
     version_id: String,
     updated_ms: i64,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct CheckpointRow {
+    checkpoint_id: String,
+    run_id: String,
+    epoch: i64,
+    batch: i64,
+    batches: i64,
+    digest: String,
+    size_bytes: i64,
+    metrics: Option<String>,
+    created_ms: i64,
 }
 
 impl TryFrom<RunRow> for Run {
@@ -161,6 +174,25 @@ impl TryFrom<AliasRow> for Alias {
     }
 }
 
+impl TryFrom<CheckpointRow> for Checkpoint {
+    type Error = StoreError;
+
+    fn try_from(row: CheckpointRow) -> Result<Self, StoreError> {
+        let at = Place { table: "checkpoint", id: &row.checkpoint_id };
+        Ok(Self {
+            id: at.uuid("checkpoint_id", &row.checkpoint_id)?,
+            run: at.uuid("run_id", &row.run_id)?,
+            epoch: at.number("epoch", row.epoch)?,
+            batch: at.number("batch", row.batch)?,
+            batches: at.number("batches", row.batches)?,
+            size_bytes: at.number("size_bytes", row.size_bytes)?,
+            metrics: row.metrics.as_deref().map(|text| at.json("metrics", text)).transpose()?,
+            created_at: at.time("created_ms", row.created_ms)?,
+            digest: row.digest,
+        })
+    }
+}
+
 /// Where a value came from, for the error that says so.
 struct Place<'a> {
     table: &'static str,
@@ -209,8 +241,8 @@ impl Place<'_> {
 }
 
 fn event_kind(name: &str) -> Option<EventKind> {
-    use EventKind::{Done, Epoch, Model, Phase, Status};
-    [Status, Epoch, Phase, Model, Done].into_iter().find(|kind| kind.name() == name)
+    use EventKind::{Checkpoint, Done, Epoch, Model, Phase, Status};
+    [Status, Epoch, Checkpoint, Phase, Model, Done].into_iter().find(|kind| kind.name() == name)
 }
 
 /// What is stored of a time: milliseconds.

@@ -25,7 +25,8 @@ macro_rules! select_run {
 
 const RUN_BY_ID: &str = select_run!("where r.run_id = $1");
 const FIRST_QUEUED: &str = select_run!("where r.status = 'queued' order by r.priority, r.run_id limit 1");
-const LEFT_BEHIND: &str = select_run!("where r.status in ('running', 'canceling') order by r.run_id");
+const LEFT_BEHIND: &str =
+    select_run!("where r.status in ('running', 'pausing', 'canceling') order by r.run_id");
 const LIST: &str = select_run!(
     "where ($1 is null or $1 like '%,' || r.status || ',%')
        and ($2 is null or r.kind = $2)
@@ -164,7 +165,8 @@ impl Store {
     }
 
     /// Puts right what a dead process left behind, in one transaction: running runs go back to the queue
-    /// (or fail as `worker_lost` when that happened `MAX_LOST` times), canceling ones become canceled.
+    /// (or fail as `worker_lost` when that happened `MAX_LOST` times), canceling ones become canceled, pausing
+    /// ones paused.
     pub async fn reconcile(&self) -> Result<Vec<(Run, Vec<Event>)>, StoreError> {
         let mut tx = self.begin().await?;
         let rows: Vec<RunRow> = sqlx::query_as(LEFT_BEHIND).fetch_all(&mut *tx).await?;
@@ -175,6 +177,7 @@ impl Store {
                 sqlx::query_scalar(COUNT_LOST).bind(run.id.to_string()).fetch_one(&mut *tx).await?;
             let change = match run.status {
                 Status::Canceling => RunChange::to(Status::Canceled),
+                Status::Pausing => RunChange::to(Status::Paused),
                 _ if n_lost >= MAX_LOST => RunChange::failed(RunError {
                     code: "worker_lost".into(),
                     message: format!("the server died {n_lost} times while it worked on this run"),

@@ -6,6 +6,7 @@
 mod support;
 
 mod audits;
+mod checkpoints;
 mod datasets;
 mod errors;
 mod events;

@@ -20,7 +20,7 @@ fn the_committed_file_is_what_the_code_says() {
 }
 
 /// Everything the interface has; a route that is added or lost must be added or removed here as well.
-const OPERATIONS: [&str; 29] = [
+const OPERATIONS: [&str; 33] = [
     "DELETE /models/{name}/aliases/{alias} delete_alias",
     "DELETE /runs/{id} delete_run",
     "GET /datasets list_datasets",
@@ -37,6 +37,7 @@ const OPERATIONS: [&str; 29] = [
     "GET /runs list_runs",
     "GET /runs/{id} get_run",
     "GET /runs/{id}/chart.svg get_run_chart",
+    "GET /runs/{id}/checkpoints list_checkpoints",
     "GET /runs/{id}/events get_run_events",
     "GET /runs/{id}/metrics get_run_metrics",
     "GET /runs/{id}/report get_run_report",
@@ -48,6 +49,9 @@ const OPERATIONS: [&str; 29] = [
     "POST /predict predict",
     "POST /runs create_run",
     "POST /runs/{id}/cancel cancel_run",
+    "POST /runs/{id}/fork fork_run",
+    "POST /runs/{id}/pause pause_run",
+    "POST /runs/{id}/resume resume_run",
     "POST /unlearn create_unlearn",
     "PUT /models/{name}/aliases/{alias} put_alias",
 ];

@@ -174,7 +174,7 @@ pub fn queued_run() -> Run {
         created_at: Utc::now(),
         started_at: None,
         finished_at: None,
-        work: Work::Train(Train { recipe }),
+        work: Work::Train(Train { recipe, forked_from: None }),
     }
 }
 

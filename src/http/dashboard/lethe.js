@@ -246,7 +246,8 @@ class Shown {
     this.badge.textContent = status;
     this.stop.hidden = finished(status);
     this.stop.disabled = status === "canceling";
-    if (!finished(status)) this.detail.textContent = status === "queued" ? "waiting for a free training thread" : "";
+    const waiting = { queued: "waiting for a free training thread", paused: `POST /runs/${this.run.id}/resume goes on` };
+    if (!finished(status)) this.detail.textContent = waiting[status] ?? "";
     if (finished(status)) {
       this.batch.hidden = true;
       this.epoch.textContent = this.last ?? "";

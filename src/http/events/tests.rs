@@ -34,7 +34,7 @@ mod following {
     fn queued_run() -> Run {
         Run {
             id: Uuid::now_v7(),
-            work: Work::Train(Train { recipe: Recipe::Standard(Standard::new(1)) }),
+            work: Work::Train(Train { recipe: Recipe::Standard(Standard::new(1)), forked_from: None }),
             status: Status::Queued,
             model: "m".into(),
             dataset: DatasetRef {

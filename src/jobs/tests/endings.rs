@@ -1,4 +1,4 @@
-use super::super::Cancelled;
+use super::super::Asked;
 use super::script::{Bench, Step};
 use crate::artifacts::ArtifactError;
 use crate::domain::{EventKind, Run, Status};
@@ -50,7 +50,7 @@ async fn a_queued_run_is_canceled_at_once_and_never_started() {
     let heard = bench.submit(second.clone()).await;
     bench.submit(third.clone()).await;
     let canceled = bench.engine.cancel(second.id).await.unwrap();
-    assert!(matches!(&canceled, Cancelled::Done(run) if run.status == Status::Canceled));
+    assert!(matches!(&canceled, Asked::Done(run) if run.status == Status::Canceled));
     assert_eq!(heard.into_events().await.last().unwrap().kind, EventKind::Done);
     assert_eq!(bench.engine.cancel(second.id).await.unwrap(), canceled, "canceling again");
     desk.publish().await;
@@ -67,7 +67,7 @@ async fn a_running_run_is_canceled_within_a_mini_batch() {
     desk.goes_on_after(Step::Batch).await;
     for _ in 0..2 {
         let answer = bench.engine.cancel(run.id).await.unwrap();
-        assert!(matches!(answer, Cancelled::Underway(run) if run.status == Status::Canceling));
+        assert!(matches!(answer, Asked::Underway(run) if run.status == Status::Canceling));
     }
     desk.stops_after(Step::Batch).await;
     let ended = bench.end_of(run.id).await;
@@ -82,7 +82,7 @@ async fn a_run_that_is_over_cannot_be_canceled() {
     bench.submit(run.clone()).await;
     bench.desk().await.publish().await;
     let ended = bench.end_of(run.id).await;
-    assert_eq!(bench.engine.cancel(run.id).await.unwrap(), Cancelled::TooLate(ended));
+    assert_eq!(bench.engine.cancel(run.id).await.unwrap(), Asked::Refused(ended));
     let unknown = bench.engine.cancel(uuid::Uuid::now_v7()).await;
     assert!(matches!(unknown, Err(StoreError::NotFound)));
 }
@@ -237,7 +237,7 @@ async fn a_run_no_thread_works_on_is_ended_by_its_cancel() {
     // claimed behind the engine's back
     assert_eq!(store.claim().await.unwrap().unwrap().0.id, run.id);
     let canceled = bench.engine.cancel(run.id).await.unwrap();
-    assert!(matches!(canceled, Cancelled::Done(run) if run.status == Status::Canceled));
+    assert!(matches!(canceled, Asked::Done(run) if run.status == Status::Canceled));
     assert_consistent(&store, run.id).await;
     desk.publish().await;
 }

@@ -1,6 +1,7 @@
 //! The engine, driven step by step by a trainer that does only what the test says.
 
 mod audit;
+mod checkpoints;
 mod endings;
 mod forget;
 mod lineage;

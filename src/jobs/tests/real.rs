@@ -32,13 +32,13 @@ pub(super) async fn engine(dir: &Path) -> Engine {
     Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap()
 }
 
-async fn digits_run(engine: &Engine, epochs: u32) -> Run {
+pub(super) async fn digits_run(engine: &Engine, epochs: u32) -> Run {
     let catalogue = engine.catalogue.clone();
     let opened = tokio::task::spawn_blocking(move || catalogue.open_local("digits")).await.unwrap();
     let recipe = Recipe::Standard(Standard { hidden: vec![16], epochs, ..Standard::new(5) });
     Run {
         id: Uuid::now_v7(),
-        work: Work::Train(Train { recipe }),
+        work: Work::Train(Train { recipe, forked_from: None }),
         dataset: opened.unwrap().unwrap().to_ref(),
         progress: Progress { epoch: 0, epochs },
         ..train_run("digits")
