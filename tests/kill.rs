@@ -131,3 +131,36 @@ async fn a_killed_server_takes_its_runs_up_again_and_ends_them_the_same() {
         "it went on, and did not begin again"
     );
 }
+
+/// More kills than a run may cost its process: each time it has come further.
+#[tokio::test]
+async fn a_training_killed_after_every_epoch_comes_to_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let order = |model: &str| {
+        json!({ "mode": "debug", "dataset": "digits", "model": model, "seed": 3,
+                "hyperparameters": { "hidden": [16], "epochs": 10 } })
+    };
+    let mut server = Server::start(dir.path());
+    let whole = server.post("/runs", &order("whole")).await["id"].as_str().unwrap().to_owned();
+    server.follow(&whole, usize::MAX).await;
+    let parted = server.post("/runs", &order("parted")).await["id"].as_str().unwrap().to_owned();
+    for n_epochs in 1..=7 {
+        server.follow(&parted, n_epochs).await;
+        drop(server);
+        server = Server::start(dir.path());
+    }
+    server.follow(&parted, usize::MAX).await;
+    let object = server.get(&format!("/runs/{parted}")).await;
+    assert_eq!(object["status"], "succeeded", "{object}");
+    assert!(object["attempt"].as_u64().unwrap() > 1, "it was met at work: {object}");
+    assert_eq!(history(&server, &parted).await, history(&server, &whole).await);
+    let mut digests = Vec::new();
+    for model in ["whole", "parted"] {
+        let version = server.get(&format!("/models/{model}/versions/1")).await;
+        digests.push(version["metrics"]["weights_digest"].clone());
+    }
+    assert_eq!(digests[0], digests[1]);
+    let numbers: Vec<u64> =
+        server.events(&parted).await.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=object["last_seq"].as_u64().unwrap()).collect::<Vec<_>>());
+}

@@ -36,7 +36,7 @@ pub async fn cancel_run(
 ///
 /// A queued run is paused at once (200). A running one stops as soon as it has written down what it can be gone on with
 /// from, within a mini-batch and 50 ms (202); a training goes on from there to the same bits, other work begins anew.
-/// A run that ends before it stops keeps its own ending.
+/// A run that ends before it stops keeps its own ending. The clock of its deadline goes on.
 #[utoipa::path(post, path = "/runs/{id}/pause", tag = "runs",
     params(("id" = Uuid, Path, description = "The run")),
     responses((status = 200, description = "Paused", body = RunView),
