@@ -277,3 +277,29 @@ pub struct Run {
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
 }
+
+impl Run {
+    /// A run that is about to be queued, by default with nothing beside its work.
+    pub fn queued(work: Work, model: impl Into<String>, dataset: DatasetRef, seed: u64) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            work,
+            status: Status::Queued,
+            model: model.into(),
+            dataset,
+            seed,
+            progress: Progress::default(),
+            best: None,
+            error: None,
+            last_seq: 0,
+            version: None,
+            attempt: 0,
+            priority: Priority::default(),
+            tags: BTreeMap::new(),
+            deadline_s: None,
+            created_at: Utc::now(),
+            started_at: None,
+            finished_at: None,
+        }
+    }
+}

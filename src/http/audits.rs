@@ -10,15 +10,13 @@ use super::state::AppState;
 use super::unlearn::Parent;
 use super::view::RunView;
 use crate::data::check_forget_set;
-use crate::domain::{Audit, ForgetSet, Priority, Progress, Run, Status, Verify, Work};
+use crate::domain::{Audit, ForgetSet, Priority, Run, Verify, Work};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::Utc;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// An audit as requested.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -76,25 +74,16 @@ impl AuditRequest {
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
         let tags = order::check_tags(self.tags, &mut checker);
         checker.finish(Run {
-            id: Uuid::now_v7(),
-            status: Status::Queued,
-            model: audited.version.model.to_string(),
-            dataset: audited.version.dataset.clone(),
-            seed,
             // no epochs: what is trained on the way is nobody's progress
-            progress: Progress { epoch: 0, epochs: 0 },
-            best: None,
-            error: None,
-            last_seq: 0,
-            version: None,
-            attempt: 0,
             priority: self.priority,
             tags,
             deadline_s,
-            created_at: Utc::now(),
-            started_at: None,
-            finished_at: None,
-            work: Work::Audit(Audit { version: audited.version.to_ref(), forget, verify: self.verify }),
+            ..Run::queued(
+                Work::Audit(Audit { version: audited.version.to_ref(), forget, verify: self.verify }),
+                audited.version.model.to_string(),
+                audited.version.dataset.clone(),
+                seed,
+            )
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What a run can be gone on with from, and runs that begin there.
 
-use super::error::{Code, Problem};
+use super::error::{Code, FieldError, Problem};
 use super::extract::{ApiJson, ApiPath, optional_object};
 use super::hyperparameters::{self, FaultsRequest, HyperparametersRequest};
 use super::number::{Checker, Number};
@@ -8,14 +8,13 @@ use super::state::AppState;
 use super::view::{CheckpointView, RunView};
 use super::{order, runs};
 use crate::artifacts::ArtifactError;
-use crate::domain::{Checkpoint, Fork, ModelName, Priority, Progress, Run, Status, Train, Work};
+use crate::domain::{Checkpoint, Fork, Priority, Progress, Run, Train, Work};
 use crate::jobs::StartError;
 use crate::store::StoreError;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -91,32 +90,22 @@ impl ForkRequest {
         }
         runs::check_sizes(&recipe, found, memory_limit, &mut checker);
         let model = self.model.unwrap_or_else(|| parent.model.clone());
-        if let Err(detail) = model.parse::<ModelName>() {
-            checker.fail("/model", detail);
-        }
+        order::check_model(&model, &mut checker);
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
         let tags = order::check_tags(self.tags, &mut checker);
         checker.finish(())?;
         let forked_from = Fork { run: parent.id, checkpoint: from.id, epoch: from.epoch };
         Ok(Run {
-            id: Uuid::now_v7(),
-            status: Status::Queued,
-            model,
-            dataset: parent.dataset.clone(),
-            seed: parent.seed,
             progress: Progress { epoch: 0, epochs: recipe.epochs() },
-            best: None,
-            error: None,
-            last_seq: 0,
-            version: None,
-            attempt: 0,
             priority: self.priority,
             tags,
             deadline_s,
-            created_at: Utc::now(),
-            started_at: None,
-            finished_at: None,
-            work: Work::Train(Train { recipe, forked_from: Some(forked_from) }),
+            ..Run::queued(
+                Work::Train(Train { recipe, forked_from: Some(forked_from) }),
+                model,
+                parent.dataset.clone(),
+                parent.seed,
+            )
         })
     }
 }
@@ -167,7 +156,7 @@ fn choose(run: &Run, checkpoints: Vec<Checkpoint>, wanted: Option<Uuid>) -> Resu
                 "must be a checkpoint of this run at the end of an epoch; `GET /runs/{}/checkpoints` lists them",
                 run.id
             );
-            Problem::invalid(vec![super::error::FieldError::new("/checkpoint", detail)])
+            Problem::invalid(vec![FieldError::new("/checkpoint", detail)])
         }),
     }
 }

@@ -4,7 +4,7 @@ use super::error::{Code, Problem};
 use super::number::{Checker, Number, Whole};
 use super::state::AppState;
 use crate::data::{Catalogue, DataError, Dataset, Entry};
-use crate::domain::{DatasetRef, EventKind, Run};
+use crate::domain::{DatasetRef, EventKind, ModelName, Run};
 use crate::jobs::Notice;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -55,6 +55,13 @@ pub async fn find_dataset(app: &AppState, name: &str) -> Result<Found, Problem> 
         Ok(Found { entry, reference, dataset })
     });
     Ok(found.await??)
+}
+
+/// Checks `model`, a name of its own choice.
+pub fn check_model(model: &str, checker: &mut Checker) {
+    if let Err(detail) = model.parse::<ModelName>() {
+        checker.fail("/model", detail);
+    }
 }
 
 /// Checks `deadline_s`.

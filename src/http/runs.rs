@@ -8,14 +8,13 @@ use super::order::{self, Found};
 use super::state::AppState;
 use super::view::{PageView, RunView};
 use crate::config::human_bytes;
-use crate::domain::{Kind, ModelName, Priority, Progress, Run, Status, Train, Work};
+use crate::domain::{Kind, Priority, Progress, Run, Status, Train, Work};
 use crate::nn::{self, Mode, Recipe, Solver, Split};
 use crate::store::{Page, RunFilter, StoreError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::Utc;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -72,30 +71,20 @@ impl TrainRequest {
         check_sizes(&recipe, found, memory_limit, &mut checker);
         let default_model = format!("{}-{}", self.mode.name(), self.dataset);
         let model = self.model.unwrap_or(default_model);
-        if let Err(detail) = model.parse::<ModelName>() {
-            checker.fail("/model", detail);
-        }
+        order::check_model(&model, &mut checker);
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
         let tags = order::check_tags(self.tags, &mut checker);
         checker.finish(Run {
-            id: Uuid::now_v7(),
-            status: Status::Queued,
-            model,
-            dataset: found.reference.clone(),
-            seed,
             progress: Progress { epoch: 0, epochs: recipe.epochs() },
-            best: None,
-            error: None,
-            last_seq: 0,
-            version: None,
-            attempt: 0,
             priority: self.priority,
             tags,
             deadline_s,
-            created_at: Utc::now(),
-            started_at: None,
-            finished_at: None,
-            work: Work::Train(Train { recipe, forked_from: None }),
+            ..Run::queued(
+                Work::Train(Train { recipe, forked_from: None }),
+                model,
+                found.reference.clone(),
+                seed,
+            )
         })
     }
 }

@@ -13,8 +13,7 @@ use super::view::RunView;
 use crate::config::human_bytes;
 use crate::data::{Dataset, check_forget_set};
 use crate::domain::{
-    Bound, ForgetSet, ModelName, Only, Priority, Progress, Promote, Run, Status, Unlearn, Verify, Version,
-    Work,
+    Bound, ForgetSet, ModelName, Only, Priority, Progress, Promote, Run, Unlearn, Verify, Version, Work,
 };
 use crate::jobs::Lineage;
 use crate::nn::{self, Recipe, Standard};
@@ -22,11 +21,9 @@ use crate::unlearn::{MethodName, N_BANK, N_FOLDS, N_RETRAINED};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::Utc;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 const BOUND: Real = Real { min: 0.0, max: 1.0, max_excluded: false };
 
@@ -274,32 +271,22 @@ impl UnlearnRequest {
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
         let tags = order::check_tags(self.tags, &mut checker);
         let forget = checker.finish(forget)?.expect("a missing forget set is an error");
+        let progress = Progress { epoch: 0, epochs: method.epochs(&parent.lineage.recipe) };
+        let work = Work::Unlearn(Unlearn {
+            parent: parent.version.to_ref(),
+            forget,
+            method,
+            verify: self.verify,
+            promote,
+            revoke_parent: self.revoke_parent,
+        });
+        let (model, dataset) = (parent.version.model.to_string(), parent.version.dataset.clone());
         Ok(Run {
-            id: Uuid::now_v7(),
-            status: Status::Queued,
-            model: parent.version.model.to_string(),
-            dataset: parent.version.dataset.clone(),
-            seed,
-            progress: Progress { epoch: 0, epochs: method.epochs(&parent.lineage.recipe) },
-            best: None,
-            error: None,
-            last_seq: 0,
-            version: None,
-            attempt: 0,
+            progress,
             priority: self.priority,
             tags,
             deadline_s,
-            created_at: Utc::now(),
-            started_at: None,
-            finished_at: None,
-            work: Work::Unlearn(Unlearn {
-                parent: parent.version.to_ref(),
-                forget,
-                method,
-                verify: self.verify,
-                promote,
-                revoke_parent: self.revoke_parent,
-            }),
+            ..Run::queued(work, model, dataset, seed)
         })
     }
 }

@@ -163,21 +163,18 @@ pub struct RunLinks {
 impl RunView {
     /// `estimated_finish` is the engine's to know.
     pub fn of(run: &Run, estimated_finish: Option<DateTime<Utc>>) -> Self {
-        let (mode, faults, method, hyperparameters) = match &run.work {
+        let (mode, faults, forked_from, method, hyperparameters) = match &run.work {
             Work::Train(train) => {
                 let recipe = &train.recipe;
                 let faults = hyperparameters::faults_of(recipe);
-                (Some(recipe.mode()), faults, None, hyperparameters::present(recipe))
+                let forked_from = train.forked_from.clone();
+                (Some(recipe.mode()), faults, forked_from, None, hyperparameters::present(recipe))
             }
             Work::Unlearn(unlearn) => {
                 let method = &unlearn.method;
-                (None, None, Some(method.name().to_owned()), method.hyperparameters())
+                (None, None, None, Some(method.name().to_owned()), method.hyperparameters())
             }
-            Work::Audit(_) => (None, None, None, Map::new()),
-        };
-        let forked_from = match &run.work {
-            Work::Train(train) => train.forked_from.clone(),
-            Work::Unlearn(_) | Work::Audit(_) => None,
+            Work::Audit(_) => (None, None, None, None, Map::new()),
         };
         let unlearn = match &run.work {
             Work::Train(_) | Work::Audit(_) => None,

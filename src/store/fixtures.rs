@@ -2,12 +2,11 @@
 
 use super::{Fence, Publish, RunChange, Store};
 use crate::domain::{
-    Audit, DatasetRef, EventKind, ForgetSet, Kind, Priority, Progress, Run, RunError, Source, Status, Train,
-    Unlearn, Verify, VersionRef, Work,
+    Audit, DatasetRef, EventKind, ForgetSet, Kind, Progress, Run, RunError, Source, Status, Train, Unlearn,
+    Verify, VersionRef, Work,
 };
 use crate::nn::{Recipe, Standard};
 use crate::unlearn::{GradientAscent, Method, Variant};
-use chrono::Utc;
 use serde_json::json;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -48,30 +47,12 @@ pub(crate) fn audit_run(version: VersionRef) -> Run {
 }
 
 fn run_of(work: Work, model: &str) -> Run {
+    let dataset =
+        DatasetRef { name: "digits".into(), version: 1, digest: "sha256:0".into(), source: Source::Embedded };
     Run {
-        id: Uuid::now_v7(),
-        work,
-        status: Status::Queued,
-        model: model.into(),
-        dataset: DatasetRef {
-            name: "digits".into(),
-            version: 1,
-            digest: "sha256:0".into(),
-            source: Source::Embedded,
-        },
-        seed: u64::MAX,
         progress: Progress { epoch: 0, epochs: 3 },
-        best: None,
-        error: None,
-        last_seq: 0,
-        version: None,
-        attempt: 0,
         tags: BTreeMap::from([("by".into(), "ana".into())]),
-        priority: Priority::Interactive,
-        deadline_s: None,
-        created_at: Utc::now(),
-        started_at: None,
-        finished_at: None,
+        ..Run::queued(work, model, dataset, u64::MAX)
     }
 }
 

@@ -3,12 +3,11 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use chrono::Utc;
 use futures_util::StreamExt;
 use lethe::artifacts::Artifacts;
 use lethe::config::{ByteSize, Config};
 use lethe::data::Catalogue;
-use lethe::domain::{DatasetRef, Priority, Progress, Run, Source, Status, Train, Work};
+use lethe::domain::{DatasetRef, Progress, Run, Source, Status, Train, Work};
 use lethe::http::{self, AppState};
 use lethe::jobs::{Engine, Limits};
 use lethe::nn::{Recipe, Standard};
@@ -151,30 +150,15 @@ pub fn endless_training() -> Value {
 
 pub fn queued_run() -> Run {
     let recipe = Recipe::Standard(Standard::new(1));
+    let dataset = DatasetRef {
+        name: "digits".into(),
+        version: 1,
+        digest: "sha256:00".into(),
+        source: Source::Embedded,
+    };
     Run {
-        id: Uuid::now_v7(),
-        status: Status::Queued,
-        model: "parked".into(),
-        dataset: DatasetRef {
-            name: "digits".into(),
-            version: 1,
-            digest: "sha256:00".into(),
-            source: Source::Embedded,
-        },
-        seed: 1,
         progress: Progress { epoch: 0, epochs: recipe.epochs() },
-        best: None,
-        error: None,
-        last_seq: 0,
-        version: None,
-        attempt: 0,
-        tags: Default::default(),
-        priority: Priority::Interactive,
-        deadline_s: None,
-        created_at: Utc::now(),
-        started_at: None,
-        finished_at: None,
-        work: Work::Train(Train { recipe, forked_from: None }),
+        ..Run::queued(Work::Train(Train { recipe, forked_from: None }), "parked", dataset, 1)
     }
 }
 

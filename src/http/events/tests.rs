@@ -23,7 +23,7 @@ fn what_is_no_event_number_is_a_bad_cursor() {
 
 mod following {
     use super::*;
-    use crate::domain::{DatasetRef, Priority, Progress, Source, Status, Train, Work};
+    use crate::domain::{DatasetRef, Source, Status, Train, Work};
     use crate::http::state::tests::idle_app;
     use crate::nn::{Recipe, Standard};
     use crate::store::{NewEvent, RunChange};
@@ -32,31 +32,14 @@ mod following {
     use tokio::sync::broadcast;
 
     fn queued_run() -> Run {
-        Run {
-            id: Uuid::now_v7(),
-            work: Work::Train(Train { recipe: Recipe::Standard(Standard::new(1)), forked_from: None }),
-            status: Status::Queued,
-            model: "m".into(),
-            dataset: DatasetRef {
-                name: "digits".into(),
-                version: 1,
-                digest: "sha256:00".into(),
-                source: Source::Embedded,
-            },
-            seed: 1,
-            progress: Progress::default(),
-            best: None,
-            error: None,
-            last_seq: 0,
-            version: None,
-            attempt: 0,
-            tags: std::collections::BTreeMap::new(),
-            priority: Priority::Interactive,
-            deadline_s: None,
-            created_at: Utc::now(),
-            started_at: None,
-            finished_at: None,
-        }
+        let recipe = Recipe::Standard(Standard::new(1));
+        let dataset = DatasetRef {
+            name: "digits".into(),
+            version: 1,
+            digest: "sha256:00".into(),
+            source: Source::Embedded,
+        };
+        Run::queued(Work::Train(Train { recipe, forked_from: None }), "m", dataset, 1)
     }
 
     fn phases(n: usize) -> Vec<NewEvent> {
