@@ -54,7 +54,17 @@ impl Status {
 
     /// Whether a worker has the run.
     pub const fn is_held(self) -> bool {
-        matches!(self, Self::Running | Self::Pausing | Self::Canceling)
+        self.when_left().is_some()
+    }
+
+    /// What becomes of a run whose worker lets go of it, or dies, without an ending; `None` where no worker has it.
+    pub const fn when_left(self) -> Option<Self> {
+        match self {
+            Self::Running => Some(Self::Queued),
+            Self::Pausing => Some(Self::Paused),
+            Self::Canceling => Some(Self::Canceled),
+            Self::Queued | Self::Paused | Self::Succeeded | Self::Failed | Self::Canceled => None,
+        }
     }
 
     /// The one table of transitions: the store's guard and the model test both read it.

@@ -127,9 +127,8 @@ impl Shared {
         let _order = self.order.lock().await;
         let parts = matches!(change.status, Some(Status::Queued | Status::Paused));
         // it may have been asked for something else meanwhile: a cancel is its end, a pause keeps it from the queue
-        let change = match self.store.run(id).await?.status {
-            Status::Canceling if parts => RunChange::to(Status::Canceled),
-            Status::Pausing if parts => RunChange::to(Status::Paused),
+        let change = match self.store.run(id).await?.status.when_left() {
+            Some(status) if parts && change.status != Some(status) => RunChange::to(status),
             _ => change,
         };
         let (run, events) = self.store.advance(id, Some(fence), change, vec![]).await?;
@@ -277,14 +276,9 @@ impl Shared {
         let _order = self.order.lock().await;
         let left: Vec<Uuid> = self.working().drain().map(|(id, _)| id).collect();
         for id in left {
-            let change = match self.store.run(id).await?.status {
-                Status::Running => RunChange { reason: Some(STOPPING), ..RunChange::to(Status::Queued) },
-                Status::Canceling => RunChange::to(Status::Canceled),
-                Status::Pausing => RunChange::to(Status::Paused),
-                Status::Queued | Status::Paused | Status::Succeeded | Status::Failed | Status::Canceled => {
-                    continue;
-                }
-            };
+            let Some(status) = self.store.run(id).await?.status.when_left() else { continue };
+            let reason = (status == Status::Queued).then_some(STOPPING);
+            let change = RunChange { reason, ..RunChange::to(status) };
             let (_, events) = self.store.advance(id, None, change, vec![]).await?;
             self.hub.tell(events);
         }

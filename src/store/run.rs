@@ -175,14 +175,16 @@ impl Store {
             let mut run = Run::try_from(row)?;
             let n_lost: i64 =
                 sqlx::query_scalar(COUNT_LOST).bind(run.id.to_string()).fetch_one(&mut *tx).await?;
-            let change = match run.status {
-                Status::Canceling => RunChange::to(Status::Canceled),
-                Status::Pausing => RunChange::to(Status::Paused),
-                _ if n_lost >= MAX_LOST => RunChange::failed(RunError {
+            let change = match run.status.when_left() {
+                Some(Status::Queued) if n_lost >= MAX_LOST => RunChange::failed(RunError {
                     code: "worker_lost".into(),
                     message: format!("the server died {n_lost} times while it worked on this run"),
                 }),
-                _ => RunChange { reason: Some("server_restarted"), ..RunChange::to(Status::Queued) },
+                Some(Status::Queued) => {
+                    RunChange { reason: Some("server_restarted"), ..RunChange::to(Status::Queued) }
+                }
+                Some(other) => RunChange::to(other),
+                None => continue,
             };
             let events = apply(&mut tx, &mut run, change, vec![]).await?;
             changed.push((run, events));
