@@ -1,6 +1,6 @@
 //! Checkpoints: written with the change of the run they belong to, listed, purged.
 
-use super::row::{CheckpointRow, big};
+use super::row::{CheckpointRow, big, ids};
 use super::{Store, StoreError, run};
 use crate::domain::{Checkpoint, Event, Run};
 use serde_json::Value;
@@ -93,8 +93,4 @@ pub(super) async fn insert(
 pub(super) async fn delete(connection: &mut SqliteConnection, id: Uuid) -> Result<(), StoreError> {
     sqlx::query(DELETE).bind(id.to_string()).execute(connection).await?;
     Ok(())
-}
-
-fn ids(texts: &[String]) -> Result<Vec<Uuid>, StoreError> {
-    texts.iter().map(|id| Uuid::parse_str(id).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
 }

@@ -245,6 +245,11 @@ fn event_kind(name: &str) -> Option<EventKind> {
     [Status, Epoch, Checkpoint, Phase, Model, Done].into_iter().find(|kind| kind.name() == name)
 }
 
+/// A column of ids.
+pub(super) fn ids(texts: &[String]) -> Result<Vec<Uuid>, StoreError> {
+    texts.iter().map(|id| Uuid::parse_str(id).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
+}
+
 /// What is stored of a time: milliseconds.
 pub(super) fn now() -> DateTime<Utc> {
     to_ms(Utc::now())

@@ -1,6 +1,6 @@
 //! Versions: resolved, listed, revoked.
 
-use super::row::{VersionRow, now};
+use super::row::{VersionRow, ids, now};
 use super::{Store, StoreError};
 use crate::domain::{ModelName, ModelRef, Selector, Version};
 use sqlx::SqliteConnection;
@@ -69,8 +69,7 @@ impl Store {
 
     /// Every version whose weights must be on disk.
     pub async fn servable_versions(&self) -> Result<Vec<Uuid>, StoreError> {
-        let ids: Vec<String> = sqlx::query_scalar(SERVABLE).fetch_all(&self.read).await?;
-        ids.iter().map(|id| Uuid::parse_str(id).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
+        ids(&sqlx::query_scalar::<_, String>(SERVABLE).fetch_all(&self.read).await?)
     }
 
     /// Marks a version revoked; aliases that point at it move to `replacement` if it is of the same model.
