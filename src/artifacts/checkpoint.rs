@@ -17,8 +17,9 @@ impl Artifact for State {
         let metadata =
             BTreeMap::from([("format".into(), FORMAT.into()), ("cursor".into(), json(&self.cursor))]);
         let tensors = self.tensors.iter().map(|(name, values)| (name.clone(), vec![values.len()]));
-        let data: Vec<u8> = self.tensors.values().flatten().flat_map(|value| value.to_le_bytes()).collect();
-        write(&metadata, tensors, &data)
+        write(&metadata, tensors, |bytes| {
+            bytes.extend(self.tensors.values().flatten().flat_map(|value| value.to_le_bytes()));
+        })
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {

@@ -19,11 +19,11 @@ struct Tensor {
     data_offsets: [usize; 2],
 }
 
-/// A file of tensors by name and shape, whose numbers are `data`, one tensor's behind the other's.
+/// A file of tensors by name and shape, whose numbers `numbers` adds, one tensor's behind the other's.
 pub(super) fn write(
     metadata: &BTreeMap<String, String>,
     tensors: impl IntoIterator<Item = (String, Vec<usize>)>,
-    data: &[u8],
+    numbers: impl FnOnce(&mut Vec<u8>),
 ) -> Vec<u8> {
     let mut header = format!("{{\"__metadata__\":{}", json(metadata));
     let mut offset = 0;
@@ -33,15 +33,15 @@ pub(super) fn write(
         header += &format!(",{}:{}", json(&name), json(&tensor));
         offset = end;
     }
-    assert_eq!(offset, data.len(), "the tensors tile their numbers");
     header.push('}');
     // the data begins at a multiple of eight bytes
     let padded = header.len().next_multiple_of(8);
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
-    let mut bytes = Vec::with_capacity(8 + padded + data.len());
+    let mut bytes = Vec::with_capacity(8 + padded + offset);
     bytes.extend((padded as u64).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(data);
+    numbers(&mut bytes);
+    assert_eq!(bytes.len(), 8 + padded + offset, "the tensors tile their numbers");
     bytes
 }
 

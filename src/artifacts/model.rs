@@ -37,7 +37,9 @@ impl Model {
     /// `sha256:` over the parameters alone, layer by layer as in the file: equal for equal networks, whichever
     /// run they come from.
     pub fn weights_digest(&self) -> String {
-        digest(&tensor_bytes(&self.mlp))
+        let mut bytes = Vec::with_capacity(size_of_val(self.mlp.params()));
+        add_tensors(&self.mlp, &mut bytes);
+        digest(&bytes)
     }
 }
 
@@ -57,7 +59,7 @@ impl Artifact for Model {
             let (n_in, n_out) = (widths[0], widths[1]);
             [(weight_name(l), vec![n_out, n_in]), (bias_name(l), vec![n_out])]
         });
-        write(&metadata, tensors, &tensor_bytes(&self.mlp))
+        write(&metadata, tensors, |bytes| add_tensors(&self.mlp, bytes))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
@@ -115,8 +117,7 @@ fn bias_name(l: usize) -> String {
 }
 
 /// Every layer's weight, `out × in`, and bias, little-endian.
-fn tensor_bytes(mlp: &Mlp) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(size_of_val(mlp.params()));
+fn add_tensors(mlp: &Mlp, bytes: &mut Vec<u8>) {
     for (l, widths) in mlp.shape().widths.windows(2).enumerate() {
         let (n_in, n_out) = (widths[0], widths[1]);
         let weights = mlp.row_major(l);
@@ -125,7 +126,6 @@ fn tensor_bytes(mlp: &Mlp) -> Vec<u8> {
         }
         bytes.extend(mlp.bias(l).iter().flat_map(|value| value.to_le_bytes()));
     }
-    bytes
 }
 
 /// Layer widths from the tensors' shapes, each fitting the next, with nothing left over.
