@@ -81,7 +81,7 @@ impl From<Event> for EventView {
 ///
 /// As `text/event-stream` (the default): the events after the cursor, then live ones until `done`. Without a
 /// cursor a `snapshot` of the run comes first, then the whole log from event 1. Only durable events (`status`,
-/// `epoch`, `phase`, `model`, `done`) carry an `id`; reconnecting with `Last-Event-ID` or `?after=` continues
+/// `epoch`, `checkpoint`, `phase`, `model`, `done`) carry an `id`; reconnecting with `Last-Event-ID` or `?after=` continues
 /// behind it, and is answered 204 once `done` was seen. A cursor beyond the end is answered by a `reset` and a
 /// `snapshot`, then the log from event 1. As `application/json` a page of the log, as
 /// `application/x-ndjson` all of it.
