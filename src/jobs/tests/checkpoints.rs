@@ -1,31 +1,11 @@
 //! What a run goes on from, when the files behind it fail, and when there are none.
 
-use super::real::{digits_run, end_of, engine};
+use super::real::{digits_run, end_of, engine, interrupted};
 use super::script::{Bench, Step};
 use crate::domain::{EventKind, Run, Status};
 use crate::jobs::{Asked, Engine};
 use crate::store::fixtures::{assert_consistent, train_run};
 use std::ops::ControlFlow;
-use std::path::Path;
-
-/// Starts a training and shuts the server down when it has finished two epochs.
-async fn interrupted(dir: &Path, epochs: u32) -> (Run, Run) {
-    let first = engine(dir).await;
-    let whole = digits_run(&first, epochs).await;
-    first.submit(whole.clone()).await.unwrap();
-    let whole = end_of(&first, whole.id).await;
-    let parted = digits_run(&first, epochs).await;
-    let mut heard = first.subscribe(parted.id);
-    first.submit(parted.clone()).await.unwrap();
-    while first.store.run(parted.id).await.unwrap().progress.epoch < 2 {
-        let _ = heard.recv().await;
-    }
-    first.shutdown().await;
-    let parted = first.store.run(parted.id).await.unwrap();
-    assert_eq!(parted.status, Status::Queued);
-    first.store.close().await;
-    (whole, parted)
-}
 
 async fn weights_of(engine: &Engine, run: &Run) -> String {
     let version = run.version.as_ref().unwrap();

@@ -78,6 +78,25 @@ pub(super) async fn unlearn(engine: &Engine, order: Unlearn) -> Run {
     end_of(engine, run.id).await
 }
 
+/// Starts a training and shuts the server down when it has finished two epochs.
+pub(super) async fn interrupted(dir: &Path, epochs: u32) -> (Run, Run) {
+    let first = engine(dir).await;
+    let whole = digits_run(&first, epochs).await;
+    first.submit(whole.clone()).await.unwrap();
+    let whole = end_of(&first, whole.id).await;
+    let parted = digits_run(&first, epochs).await;
+    let mut heard = first.subscribe(parted.id);
+    first.submit(parted.clone()).await.unwrap();
+    while first.store.run(parted.id).await.unwrap().progress.epoch < 2 {
+        let _ = heard.recv().await;
+    }
+    first.shutdown().await;
+    let parted = first.store.run(parted.id).await.unwrap();
+    assert_eq!(parted.status, Status::Queued);
+    first.store.close().await;
+    (whole, parted)
+}
+
 fn forgetting_class_3(parent: &VersionRef, method: Method) -> Unlearn {
     Unlearn {
         parent: parent.clone(),
@@ -116,22 +135,7 @@ async fn a_network_is_trained_and_its_file_has_the_accuracy_that_was_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_training_ends_bit_for_bit_like_one_that_was_not() {
     let dir = tempfile::tempdir().unwrap();
-    let first = engine(dir.path()).await;
-    let whole = digits_run(&first, 4).await;
-    first.submit(whole.clone()).await.unwrap();
-    let whole = end_of(&first, whole.id).await;
-
-    let parted = digits_run(&first, 4).await;
-    let mut heard = first.subscribe(parted.id);
-    first.submit(parted.clone()).await.unwrap();
-    while first.store.run(parted.id).await.unwrap().progress.epoch < 2 {
-        let _ = heard.recv().await;
-    }
-    first.shutdown().await;
-    assert_eq!(first.store.run(parted.id).await.unwrap().status, Status::Queued);
-    first.store.close().await;
-    drop(first);
-
+    let (whole, parted) = interrupted(dir.path(), 4).await;
     let second = engine(dir.path()).await;
     let parted = end_of(&second, parted.id).await;
     assert_eq!((parted.status, parted.attempt), (Status::Succeeded, 2));
