@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod domain;
+pub mod faults;
 pub mod http;
 pub mod inference;
 pub mod jobs;

@@ -12,6 +12,7 @@ const FORMAT: &str = "lethe.checkpoint.v1";
 
 impl Artifact for State {
     const WHAT: &str = "checkpoint";
+    const FILES: &str = "checkpoints";
 
     fn encode(&self) -> Vec<u8> {
         let metadata =

@@ -1,5 +1,6 @@
 //! A folder of files of one kind, each under an id, written whole or not at all.
 
+use crate::faults;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,6 +18,8 @@ const UNFINISHED: &str = "tmp";
 pub trait Artifact: Sized {
     /// What messages call it.
     const WHAT: &str;
+    /// What its files are called together, as in `faults::POINTS`.
+    const FILES: &str;
 
     /// The same artifact gives the same bytes.
     fn encode(&self) -> Vec<u8>;
@@ -72,12 +75,26 @@ impl<A: Artifact> Folder<A> {
 
     fn write(&self, id: Uuid, bytes: &[u8]) -> Result<(String, u64), ArtifactError> {
         let unfinished = self.path(id, UNFINISHED);
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, self.path(id, FINISHED))?;
-        self.sync()?;
+        let written = self.write_whole(&unfinished, &self.path(id, FINISHED), bytes);
+        if written.is_err() {
+            // what is left of it would only fill a full disk further; the next start removes what this cannot
+            let _ = fs::remove_file(&unfinished);
+        }
+        written?;
         Ok((digest(bytes), bytes.len() as u64))
+    }
+
+    fn write_whole(&self, unfinished: &Path, finished: &Path, bytes: &[u8]) -> io::Result<()> {
+        point::<A>("create")?;
+        let mut file = File::create(unfinished)?;
+        point::<A>("write")?;
+        file.write_all(bytes)?;
+        point::<A>("sync")?;
+        file.sync_all()?;
+        point::<A>("rename")?;
+        fs::rename(unfinished, finished)?;
+        point::<A>("sync_folder")?;
+        self.sync()
     }
 
     /// Reads and checks the file against `digest`, then decodes it.
@@ -120,6 +137,7 @@ impl<A: Artifact> Folder<A> {
     /// Removes the files; fine if some are gone already.
     pub fn remove_all(&self, ids: &[Uuid]) -> Result<(), ArtifactError> {
         for &id in ids {
+            point::<A>("remove")?;
             match fs::remove_file(self.path(id, FINISHED)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other?,
@@ -156,6 +174,10 @@ impl<A: Artifact> Folder<A> {
     fn sync(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
+}
+
+fn point<A: Artifact>(step: &str) -> io::Result<()> {
+    faults::point(A::FILES, step)
 }
 
 /// Whether `put` could have made this file: nothing else in the folder is touched.

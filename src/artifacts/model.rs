@@ -45,6 +45,7 @@ impl Model {
 
 impl Artifact for Model {
     const WHAT: &str = "model";
+    const FILES: &str = "models";
 
     fn encode(&self) -> Vec<u8> {
         let shape = self.mlp.shape();

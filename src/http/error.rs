@@ -2,6 +2,7 @@
 //!
 //! A handler returns a [`Problem`]; `frame` writes the body (it knows the request id) and logs the cause.
 
+use crate::artifacts::ArtifactError;
 use crate::data::DataError;
 use crate::store::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -67,6 +68,7 @@ codes! {
     Internal             "internal"               INTERNAL_SERVER_ERROR  "Something went wrong here",
     DatasetUnavailable   "dataset_unavailable"    SERVICE_UNAVAILABLE    "The dataset cannot be had",
     Unavailable          "unavailable"            SERVICE_UNAVAILABLE    "The server cannot answer now",
+    StorageFull          "storage_full"           INSUFFICIENT_STORAGE   "The server's disk is full",
 }
 
 /// What is wrong with one part of a request.
@@ -127,6 +129,11 @@ impl Problem {
             "an error inside the server; its log has the cause under this `request_id`",
         );
         Self { cause: Some(Arc::new(cause)), ..problem }
+    }
+
+    pub fn storage_full(cause: impl Error + Send + Sync + 'static) -> Self {
+        let detail = "the server's disk is full; nothing was changed";
+        Self::new(Code::StorageFull, detail).retry_after(60).caused_by(cause)
     }
 
     pub fn run_not_found(id: impl fmt::Display) -> Self {
@@ -216,7 +223,24 @@ impl From<StoreError> for Problem {
                     .retry_after(2)
                     .caused_by(error)
             }
+            StoreError::Busy | StoreError::Gone(_) => {
+                Self::new(Code::Unavailable, "the database cannot be written to; try again in a moment")
+                    .retry_after(2)
+                    .caused_by(error)
+            }
+            StoreError::Full => Self::storage_full(error),
             other => Self::internal(other),
+        }
+    }
+}
+
+impl From<ArtifactError> for Problem {
+    fn from(error: ArtifactError) -> Self {
+        match &error {
+            ArtifactError::Io(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                Self::storage_full(error)
+            }
+            _ => Self::internal(error),
         }
     }
 }

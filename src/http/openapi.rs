@@ -67,6 +67,9 @@ fn problems_of(operation: &Operation) -> Vec<Code> {
     let own = OWN_PROBLEMS.iter().find(|(name, _)| *name == id).map_or(&[][..], |(_, codes)| codes);
     let mut codes = own.to_vec();
     codes.extend([Code::RequestTimeout, Code::Internal, Code::Unavailable]);
+    if WRITES.contains(&id) {
+        codes.push(Code::StorageFull);
+    }
     if operation.request_body.is_some() {
         codes.extend([
             Code::BadRequest,
@@ -83,6 +86,21 @@ fn problems_of(operation: &Operation) -> Vec<Code> {
     codes.dedup();
     codes
 }
+
+/// What changes something on the disk.
+const WRITES: &[&str] = &[
+    "create_run",
+    "delete_run",
+    "cancel_run",
+    "pause_run",
+    "resume_run",
+    "fork_run",
+    "create_unlearn",
+    "create_audit",
+    "revoke_version",
+    "put_alias",
+    "delete_alias",
+];
 
 /// By operation, what only it (and its like) can answer.
 const OWN_PROBLEMS: &[(&str, &[Code])] = &[

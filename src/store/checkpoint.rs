@@ -58,7 +58,7 @@ impl Store {
         from: Uuid,
         own: &Checkpoint,
     ) -> Result<(Run, Event), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin("fork").await?;
         let exists: bool = sqlx::query_scalar(EXISTS).bind(from.to_string()).fetch_one(&mut *tx).await?;
         if !exists {
             return Err(StoreError::NotFound);

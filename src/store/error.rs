@@ -27,22 +27,69 @@ pub enum StoreError {
     Newer(i64),
     #[error("`{}` is in use by another process", .0.display())]
     InUse(PathBuf),
+    #[error("`{}` was deleted or replaced while it was in use; stop the server and put it back", .0.display())]
+    Gone(PathBuf),
+    /// Another process holds a lock on the database; nothing was written.
+    #[error("the database is locked by another process")]
+    Busy,
+    #[error("the disk is full")]
+    Full,
     #[error("cannot use the database file: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     #[error(transparent)]
     Database(sqlx::Error),
     #[error(transparent)]
     Migrate(MigrateError),
 }
 
-/// `SQLITE_CORRUPT` and `SQLITE_NOTADB`; extended codes carry them in the low byte.
+impl StoreError {
+    /// Whether the same may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy | Self::Full | Self::Io(_) => true,
+            Self::Database(error) => {
+                matches!(error, sqlx::Error::PoolTimedOut) || code(error) == Some(IO_CODE)
+            }
+            Self::NotFound
+            | Self::WrongState { .. }
+            | Self::Revoked { .. }
+            | Self::LostClaim
+            | Self::Corrupt(_)
+            | Self::Newer(_)
+            | Self::InUse(_)
+            | Self::Gone(_)
+            | Self::Migrate(_) => false,
+        }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull { Self::Full } else { Self::Io(error) }
+    }
+}
+
+/// `SQLITE_CORRUPT` and `SQLITE_NOTADB`.
 const DAMAGE_CODES: [i32; 2] = [11, 26];
+/// `SQLITE_BUSY` and `SQLITE_LOCKED`.
+const LOCK_CODES: [i32; 2] = [5, 6];
+/// `SQLITE_FULL`.
+const FULL_CODE: i32 = 13;
+/// `SQLITE_IOERR`.
+const IO_CODE: i32 = 10;
+
+/// The primary result code: extended ones carry it in the low byte.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?.parse::<i32>().ok()?;
+    Some(code & 0xff)
+}
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i32>().ok());
-        match code {
-            Some(code) if DAMAGE_CODES.contains(&(code & 0xff)) => Self::Corrupt(error.to_string()),
+        match code(&error) {
+            Some(code) if DAMAGE_CODES.contains(&code) => Self::Corrupt(error.to_string()),
+            Some(code) if LOCK_CODES.contains(&code) => Self::Busy,
+            Some(FULL_CODE) => Self::Full,
             _ => Self::Database(error),
         }
     }

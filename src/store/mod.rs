@@ -9,10 +9,12 @@ mod change;
 mod checkpoint;
 mod error;
 mod open;
+mod place;
 mod publish;
 mod row;
 mod run;
 mod version;
+mod writing;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -26,21 +28,23 @@ pub use error::StoreError;
 pub use publish::{Publication, Publish};
 pub use run::{Page, RunFilter};
 
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use place::Place;
+use sqlx::SqlitePool;
 use std::sync::Arc;
+use writing::Writing;
 
 /// The database: one writing connection, several reading ones. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     read: SqlitePool,
     write: SqlitePool,
-    /// Held while any clone lives: two processes never share a database.
-    _lock: Arc<std::fs::File>,
+    place: Arc<Place>,
 }
 
 impl Store {
     /// Whether the database answers, for readiness.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        self.place.check()?;
         sqlx::query("select 1").execute(&self.read).await?;
         Ok(())
     }
@@ -51,8 +55,9 @@ impl Store {
         self.write.close().await;
     }
 
-    /// `immediate` takes the write lock at once: what the transaction reads stays true until it commits.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.write.begin_with("begin immediate").await?)
+    /// Begins to write; `what` names the transaction (`faults::POINTS`).
+    async fn begin(&self, what: &'static str) -> Result<Writing, StoreError> {
+        self.place.check()?;
+        Writing::begin(&self.write, what).await
     }
 }

@@ -1,5 +1,6 @@
 //! Opening the database file.
 
+use super::place::Place;
 use super::{Store, StoreError};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -43,7 +44,7 @@ impl Store {
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
         MIGRATIONS.run(&write).await?;
         let read = pool().max_connections(N_READERS).connect_with(options.pragma("query_only", "on")).await?;
-        Ok(Self { read, write, _lock: Arc::new(lock) })
+        Ok(Self { read, write, place: Arc::new(Place::of(path, lock)?) })
     }
 }
 

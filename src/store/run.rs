@@ -103,7 +103,7 @@ impl Store {
     /// have yet (progress, attempts, an ending) is reset. Ids are UUIDv7: their
     /// order is that of the queue, within a priority.
     pub async fn insert_run(&self, run: Run) -> Result<(Run, Event), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin("submit").await?;
         let inserted = insert(&mut tx, run).await?;
         tx.commit().await?;
         Ok(inserted)
@@ -145,7 +145,7 @@ impl Store {
         change: RunChange,
         events: Vec<NewEvent>,
     ) -> Result<(Run, Vec<Event>), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin("advance").await?;
         let mut run = load(&mut tx, id).await?;
         fence.map_or(Ok(()), |fence| fence.check(&run))?;
         let events = apply(&mut tx, &mut run, change, events).await?;
@@ -155,7 +155,7 @@ impl Store {
 
     /// Takes the oldest queued run of the first priority there is, marks it running and appends its event. Its `attempt` is the fence.
     pub async fn claim(&self) -> Result<Option<(Run, Vec<Event>)>, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin("claim").await?;
         let row: Option<RunRow> = sqlx::query_as(FIRST_QUEUED).fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(None) };
         let mut run = Run::try_from(row)?;
@@ -168,7 +168,7 @@ impl Store {
     /// (or fail as `worker_lost` when that happened `MAX_LOST` times), canceling ones become canceled, pausing
     /// ones paused.
     pub async fn reconcile(&self) -> Result<Vec<(Run, Vec<Event>)>, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin("reconcile").await?;
         let rows: Vec<RunRow> = sqlx::query_as(LEFT_BEHIND).fetch_all(&mut *tx).await?;
         let mut changed = Vec::with_capacity(rows.len());
         for row in rows {
@@ -200,7 +200,7 @@ impl Store {
 
     /// Deletes a terminal run with its events and report (`WrongState` otherwise). Versions it published stay.
     pub async fn delete_run(&self, id: Uuid) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin("delete_run").await?;
         let run = load(&mut tx, id).await?;
         if !run.status.is_terminal() {
             return Err(StoreError::WrongState { actual: run.status });
