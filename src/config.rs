@@ -25,7 +25,7 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub train_threads: Option<u16>,
 
-    /// Most memory one run may need, as `512MiB` or `2GiB`; a request predicted to need more is refused.
+    /// Most memory the runs at work may need together, as `512MiB` or `2GiB`; a request predicted to need more alone is refused.
     #[arg(long, env = "LETHE_MEMORY_LIMIT", default_value = "2GiB", value_name = "BYTES", global = true)]
     pub memory_limit: ByteSize,
 

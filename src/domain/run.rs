@@ -281,6 +281,8 @@ pub struct Run {
     /// How often a process has started this run (2 after a crash).
     pub attempt: u32,
     pub priority: Priority,
+    /// Memory it is predicted to need.
+    pub memory_bytes: u64,
     pub tags: BTreeMap<String, String>,
     pub deadline_s: Option<u64>,
     pub created_at: DateTime<Utc>,
@@ -305,6 +307,7 @@ impl Run {
             version: None,
             attempt: 0,
             priority: Priority::default(),
+            memory_bytes: 0,
             tags: BTreeMap::new(),
             deadline_s: None,
             created_at: Utc::now(),

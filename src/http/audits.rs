@@ -59,23 +59,24 @@ impl AuditRequest {
     fn check(self, audited: &Parent, memory_limit: u64) -> Result<Run, Problem> {
         let mut checker = Checker::default();
         let seed = checker.whole("/seed", self.seed, SEED, DEFAULT_SEED);
-        let is_named = self.forget.is_some();
+        let (is_named, mut choice) = (self.forget.is_some(), 0);
         let forget = self.forget.and_then(|forget| {
             let forget = forget.check(&mut checker)?;
             check_forget(audited, &forget, &mut checker);
-            audited.check_choice(&forget, memory_limit, &mut checker);
+            choice = audited.check_choice(&forget, memory_limit, &mut checker);
             Some(forget)
         });
         if !is_named && !matches!(audited.version.work, Work::Unlearn(_)) {
             let detail = "must say which rows: this version has not been made to forget any";
             checker.fail("/forget", detail);
         }
-        audited.check_memory(None, self.verify, memory_limit, &mut checker);
+        let memory_bytes = choice.max(audited.check_memory(None, self.verify, memory_limit, &mut checker));
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
         let tags = order::check_tags(self.tags, &mut checker);
         checker.finish(Run {
             // no epochs: what is trained on the way is nobody's progress
             priority: self.priority,
+            memory_bytes,
             tags,
             deadline_s,
             ..Run::queued(

@@ -88,7 +88,7 @@ impl ForkRequest {
             let detail = format!("must be at least {}, the epoch it begins behind", from.epoch);
             checker.fail("/hyperparameters/epochs", detail);
         }
-        runs::check_sizes(&recipe, found, memory_limit, &mut checker);
+        let memory_bytes = runs::check_sizes(&recipe, found, memory_limit, &mut checker);
         let model = self.model.unwrap_or_else(|| parent.model.clone());
         order::check_model(&model, &mut checker);
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
@@ -98,6 +98,7 @@ impl ForkRequest {
         Ok(Run {
             progress: Progress { epoch: 0, epochs: recipe.epochs() },
             priority: self.priority,
+            memory_bytes,
             tags,
             deadline_s,
             ..Run::queued(

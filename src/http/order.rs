@@ -166,6 +166,12 @@ pub fn ascii(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("ids and numbers are visible ASCII")
 }
 
+/// A prediction as it is stored. One that does not fit was refused.
+pub const fn accepted_bytes(predicted: u128) -> u64 {
+    const MOST: u64 = i64::MAX as u64;
+    if predicted > MOST as u128 { MOST } else { predicted as u64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

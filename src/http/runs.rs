@@ -68,7 +68,7 @@ impl TrainRequest {
             seed,
             &mut checker,
         );
-        check_sizes(&recipe, found, memory_limit, &mut checker);
+        let memory_bytes = check_sizes(&recipe, found, memory_limit, &mut checker);
         let default_model = format!("{}-{}", self.mode.name(), self.dataset);
         let model = self.model.unwrap_or(default_model);
         order::check_model(&model, &mut checker);
@@ -77,6 +77,7 @@ impl TrainRequest {
         checker.finish(Run {
             progress: Progress { epoch: 0, epochs: recipe.epochs() },
             priority: self.priority,
+            memory_bytes,
             tags,
             deadline_s,
             ..Run::queued(
@@ -89,8 +90,9 @@ impl TrainRequest {
     }
 }
 
-/// What can only be checked against the data: batches that fit the rows, and memory.
-pub fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut Checker) {
+/// What can only be checked against the data: batches that fit the rows, and memory, of which it gives back what the run
+/// is predicted to need.
+pub fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &mut Checker) -> u64 {
     let n_rows = found.entry.n_train as usize;
     let n_trained = Split::new(recipe, n_rows, &[]).train.len();
     if batch_size(recipe) > n_trained {
@@ -119,6 +121,7 @@ pub fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &
             checker.fail("/hyperparameters/shards", detail);
         }
     }
+    order::accepted_bytes(predicted)
 }
 
 const fn batch_size(recipe: &Recipe) -> usize {

@@ -73,7 +73,7 @@ impl Server {
         let store = Store::open(&data_dir.join("lethe.sqlite")).await?;
         let artifacts = Artifacts::open(data_dir).map_err(in_data_dir)?;
         let catalogue = Catalogue::new(config.datasets_dir.clone(), data_dir.join("datasets"));
-        let limits = Limits { train_threads: config.train_threads() };
+        let limits = Limits { train_threads: config.train_threads(), memory: config.memory_limit.0 };
         let engine = Engine::start(store, artifacts, catalogue, limits).await?;
         lock.announce(&url_of(address)).map_err(in_data_dir)?;
         let state = AppState::new(engine, config.memory_limit, shutdown);

@@ -75,7 +75,10 @@ pub mod tests {
         let store = Store::open(&dir.path().join("lethe.sqlite")).await.unwrap();
         let artifacts = Artifacts::open(dir.path()).unwrap();
         let catalogue = Catalogue::new(None, dir.path().join("datasets"));
-        let engine = Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap();
+        let engine =
+            Engine::start(store, artifacts, catalogue, Limits { train_threads: 1, memory: u64::MAX })
+                .await
+                .unwrap();
         engine.shutdown().await;
         (AppState::new(engine, ByteSize(1 << 30), CancellationToken::new()), dir)
     }

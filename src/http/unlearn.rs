@@ -175,8 +175,8 @@ impl Parent {
     }
 
     /// Memory of the trainings, maybe side by side, that find the most memorised rows.
-    pub(super) fn check_choice(&self, forget: &ForgetSet, memory_limit: u64, checker: &mut Checker) {
-        let ForgetSet::MostMemorised(_) = forget else { return };
+    pub(super) fn check_choice(&self, forget: &ForgetSet, memory_limit: u64, checker: &mut Checker) -> u64 {
+        let ForgetSet::MostMemorised(_) = forget else { return 0 };
         let entry = &self.found.entry;
         let (n_features, n_classes) = (entry.input.n_features(), entry.class_names.len());
         let recipe = &self.lineage.recipe;
@@ -191,6 +191,7 @@ impl Parent {
             );
             checker.fail("/forget/most_memorised", detail);
         }
+        order::accepted_bytes(predicted)
     }
 
     /// Memory of the method's own training and of a retraining for comparison, whichever is larger, and of the
@@ -201,7 +202,7 @@ impl Parent {
         verify: Verify,
         memory_limit: u64,
         checker: &mut Checker,
-    ) {
+    ) -> u64 {
         let entry = &self.found.entry;
         let (n_features, n_classes) = (entry.input.n_features(), entry.class_names.len());
         let needed =
@@ -243,6 +244,7 @@ impl Parent {
                 format!("needs about {predicted} of memory, above this server's limit of {limit}{advice}");
             checker.fail(pointer, detail);
         }
+        order::accepted_bytes(predicted)
     }
 }
 
@@ -264,9 +266,11 @@ impl UnlearnRequest {
         let forget = self.forget.check(&mut checker);
         if let Some(forget) = &forget {
             parent.check_forget(forget, batch_size, &mut checker);
-            parent.check_choice(forget, memory_limit, &mut checker);
         }
-        parent.check_memory(batch_size, self.verify, memory_limit, &mut checker);
+        let choice =
+            forget.as_ref().map_or(0, |forget| parent.check_choice(forget, memory_limit, &mut checker));
+        let memory_bytes =
+            choice.max(parent.check_memory(batch_size, self.verify, memory_limit, &mut checker));
         let promote = self.promote.map(|promote| promote.check(&mut checker));
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
         let tags = order::check_tags(self.tags, &mut checker);
@@ -284,6 +288,7 @@ impl UnlearnRequest {
         Ok(Run {
             progress,
             priority: self.priority,
+            memory_bytes,
             tags,
             deadline_s,
             ..Run::queued(work, model, dataset, seed)

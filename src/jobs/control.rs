@@ -1,7 +1,8 @@
 //! Signals between the engine and its threads.
 
+use crate::store::Fence;
 use chrono::{DateTime, Utc};
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,16 @@ pub(super) enum Ask {
 /// The line between a run at work and everyone else.
 #[derive(Debug)]
 pub(super) struct Control {
+    /// The attempt this is the line to.
+    pub(super) fence: Fence,
     ask: AtomicU8,
     deadline: Option<Instant>,
     /// Milliseconds since 1970; 0 while unknown.
     finish_ms: AtomicI64,
+    claimed: Instant,
+    /// Milliseconds from the claim to the last sign of life.
+    alive_ms: AtomicU64,
+    is_disowned: AtomicBool,
 }
 
 const NOTHING: u8 = 0;
@@ -30,8 +37,38 @@ const PAUSE: u8 = 2;
 const YIELD: u8 = 3;
 
 impl Control {
-    pub(super) fn new(deadline: Option<Instant>) -> Self {
-        Self { ask: AtomicU8::new(NOTHING), deadline, finish_ms: AtomicI64::new(0) }
+    pub(super) fn new(fence: Fence, deadline: Option<Instant>) -> Self {
+        Self {
+            fence,
+            ask: AtomicU8::new(NOTHING),
+            deadline,
+            finish_ms: AtomicI64::new(0),
+            claimed: Instant::now(),
+            alive_ms: AtomicU64::new(0),
+            is_disowned: AtomicBool::new(false),
+        }
+    }
+
+    /// The thread at work was here.
+    pub(super) fn is_alive_at(&self, now: Instant) {
+        let ms = now.duration_since(self.claimed).as_millis().try_into().unwrap_or(u64::MAX);
+        self.alive_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// How long the thread at work has given no sign of life.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.duration_since(self.claimed)
+            .saturating_sub(Duration::from_millis(self.alive_ms.load(Ordering::Relaxed)))
+    }
+
+    /// The run is no longer this thread's, nor the thread the engine's: should it come back, it ends.
+    pub(super) fn disown(&self) {
+        self.is_disowned.store(true, Ordering::SeqCst);
+        self.give_back();
+    }
+
+    pub(super) fn is_disowned(&self) -> bool {
+        self.is_disowned.load(Ordering::SeqCst)
     }
 
     pub(super) fn cancel(&self) {
@@ -92,12 +129,6 @@ impl Bell {
     /// How often it has rung: take this before looking for work.
     pub(super) fn heard(&self) -> u64 {
         *self.rings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until it has rung since `heard`.
-    pub(super) fn wait(&self, heard: u64) {
-        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_while(rings, |rings| *rings == heard));
     }
 
     /// Waits until it has rung since `heard`, or until `patience` is over.

@@ -53,6 +53,9 @@ impl From<ArtifactError> for Failure {
             ArtifactError::Missing { .. } | ArtifactError::Damaged { .. } => {
                 Self::failed("weights_damaged", &error)
             }
+            ArtifactError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Self::failed("disk_full", &"the disk of the server is full")
+            }
             ArtifactError::Io(error) => {
                 Self::failed("storage_failed", &format_args!("cannot use the weight files: {error}"))
             }

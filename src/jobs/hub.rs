@@ -48,6 +48,11 @@ impl Hub {
         }
     }
 
+    /// Closes a run's channel: its listeners look at the table, and come back if there is more to hear.
+    pub(super) fn refer_to_table(&self, run: Uuid) {
+        self.lock().by_run.remove(&run);
+    }
+
     /// `data` is made only if someone listens.
     pub(super) fn whisper(&self, run: Uuid, kind: EventKind, data: impl FnOnce() -> Value) {
         let listened_to = self.lock().by_run.get(&run).is_some_and(|sender| sender.receiver_count() > 0);

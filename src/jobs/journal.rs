@@ -2,6 +2,7 @@
 
 use super::checkpoints::Checkpoints;
 use super::control::{Ask, Control};
+use super::patience::patiently;
 use super::shared::Shared;
 use crate::domain::{Best, Checkpoint, EventKind, Progress, Run, Work};
 use crate::nn::{BatchReport, State};
@@ -134,6 +135,7 @@ impl<'a> Journal<'a> {
     }
 
     fn halted_at(&mut self, now: Instant) -> ControlFlow<()> {
+        self.control.is_alive_at(now);
         if self.halt.is_none() {
             self.halt = match self.control.asked() {
                 Some(ask) => Some(Halt::Asked(ask)),
@@ -147,6 +149,7 @@ impl<'a> Journal<'a> {
     /// As [`halted`](Self::halted) for work in the middle of what it could be gone on with from: if that is asked for,
     /// it gets a moment to come there.
     fn halted_soon(&mut self, now: Instant) -> ControlFlow<()> {
+        self.control.is_alive_at(now);
         if self.is_parting(now)
             && now.duration_since(*self.parting_since.get_or_insert(now)) < PARTING_PATIENCE
         {
@@ -363,8 +366,11 @@ impl<'a> Journal<'a> {
     /// Whether it was recorded. What follows from that is another question.
     fn record(&mut self, change: RunChange, events: Vec<NewEvent>) -> ControlFlow<()> {
         let (checkpoint, superfluous) = (change.checkpoint.clone(), change.superfluous.clone());
-        let recorded = self.shared.record(self.run.id, self.fence, change, events);
-        match self.shared.runtime.block_on(recorded) {
+        let recorded = patiently(StoreError::is_transient, || {
+            let recorded = self.shared.record(self.run.id, self.fence, change.clone(), events.clone());
+            self.shared.runtime.block_on(recorded)
+        });
+        match recorded {
             Ok(run) => self.run = run,
             Err(error) => {
                 self.halt = Some(Halt::Store(error));

@@ -11,7 +11,9 @@ mod executor;
 mod forget;
 mod hub;
 mod journal;
+mod lease;
 mod lineage;
+mod patience;
 mod report;
 mod shared;
 mod train;
@@ -32,8 +34,7 @@ use executor::{Executor, Workshop};
 use serde_json::Value;
 use shared::Shared;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -67,6 +68,8 @@ pub enum Asked {
 pub struct Limits {
     /// Runs trained at the same time; fewer share the threads among them.
     pub train_threads: usize,
+    /// Bytes that the runs at work may be predicted to need together.
+    pub memory: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +96,6 @@ pub struct Engine {
 #[derive(Debug)]
 struct Pool {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
     /// How long `shutdown` waits for the threads.
     grace: Duration,
 }
@@ -124,7 +126,7 @@ impl Engine {
         executor: Box<dyn Executor>,
         grace: Duration,
     ) -> Result<Self, StartError> {
-        for (run, _) in store.reconcile().await? {
+        for (run, _) in store.reconcile(None).await? {
             tracing::warn!(run.id = %run.id, run.status = run.status.name(), "left behind by a dead process");
         }
         // a database that was lost or emptied must not take the weights with it
@@ -142,13 +144,13 @@ impl Engine {
                 tracing::info!(n_swept, "removed files nothing speaks of");
             }
         }
-        let train_threads = limits.train_threads.max(1);
-        let shared = Arc::new(Shared::new(store.clone(), artifacts.clone(), executor, train_threads));
-        let pool = Arc::new(Pool { shared, threads: Mutex::default(), grace });
-        for number in 1..=train_threads {
-            let thread = worker::start(&pool.shared, number).map_err(StartError::Thread)?;
-            pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        let n_threads = limits.train_threads.max(1);
+        let shared = Arc::new(Shared::new(store.clone(), artifacts.clone(), executor, limits));
+        let pool = Arc::new(Pool { shared, grace });
+        for number in 1..=n_threads {
+            worker::start(&pool.shared, number).map_err(StartError::Thread)?;
         }
+        tokio::spawn(lease::supervise(Arc::downgrade(&pool.shared), n_threads));
         Ok(Self { store, artifacts, catalogue, pool })
     }
 
@@ -238,12 +240,7 @@ impl Engine {
         let shared = &self.pool.shared;
         shared.stop();
         let mut n_alive = shared.n_alive.subscribe();
-        let ended = tokio::time::timeout(self.pool.grace, n_alive.wait_for(|&n| n == 0)).await.is_ok();
-        if ended {
-            let threads =
-                std::mem::take(&mut *self.pool.threads.lock().unwrap_or_else(PoisonError::into_inner));
-            blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
-        } else {
+        if tokio::time::timeout(self.pool.grace, n_alive.wait_for(|&n| n == 0)).await.is_err() {
             tracing::warn!("some work did not stop in time; its runs go back to the queue");
         }
         if let Err(error) = shared.take_back_all().await {

@@ -3,16 +3,18 @@
 use super::control::{Bell, Control};
 use super::executor::Executor;
 use super::hub::Hub;
-use super::{Asked, Notice, StartError, blocking};
+use super::lease::lease_from;
+use super::{Asked, Limits, Notice, StartError, blocking};
 use crate::artifacts::Artifacts;
 use crate::domain::{Checkpoint, Run, Status};
-use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError};
-use chrono::Utc;
+use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError, Terms};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
@@ -26,7 +28,7 @@ pub(super) struct Shared {
     pub(super) executor: Box<dyn Executor>,
     pub(super) runtime: Handle,
     pub(super) bell: Bell,
-    /// Worker threads alive.
+    /// Worker threads alive, but for those that were given up.
     pub(super) n_alive: watch::Sender<usize>,
     hub: Hub,
     /// Held over a commit and the telling of it, so that listeners hear events in the order of their numbers.
@@ -34,8 +36,7 @@ pub(super) struct Shared {
     order: tokio::sync::Mutex<()>,
     working: Mutex<HashMap<Uuid, Arc<Control>>>,
     stopping: AtomicBool,
-    /// Threads that may train, all runs together.
-    train_threads: usize,
+    limits: Limits,
 }
 
 impl Shared {
@@ -43,7 +44,7 @@ impl Shared {
         store: Store,
         artifacts: Artifacts,
         executor: Box<dyn Executor>,
-        train_threads: usize,
+        limits: Limits,
     ) -> Self {
         Self {
             store,
@@ -56,7 +57,7 @@ impl Shared {
             order: tokio::sync::Mutex::new(()),
             working: Mutex::new(HashMap::new()),
             stopping: AtomicBool::new(false),
-            train_threads,
+            limits,
         }
     }
 
@@ -68,11 +69,22 @@ impl Shared {
         &self.hub
     }
 
+    /// Waits for the turn of a change of `run`.
+    async fn turn(&self, run: Uuid) -> Turn<'_> {
+        Turn { _order: self.order.lock().await, hub: &self.hub, run }
+    }
+
+    /// As [`turn`](Self::turn) for callers that someone waits for: they rather hear that the database is busy than wait
+    /// for long.
+    async fn prompt_turn(&self, run: Uuid) -> Result<Turn<'_>, StoreError> {
+        tokio::time::timeout(PATIENCE, self.turn(run)).await.map_err(|_| StoreError::Busy)
+    }
+
     pub(super) async fn submit(&self, run: Run) -> Result<Run, StoreError> {
-        let order = self.order.lock().await;
+        let turn = self.prompt_turn(run.id).await?;
         let (run, event) = self.store.insert_run(run).await?;
         self.hub.tell(vec![event]);
-        drop(order);
+        drop(turn);
         self.bell.ring();
         Ok(run)
     }
@@ -83,10 +95,10 @@ impl Shared {
         from: Uuid,
         own: &Checkpoint,
     ) -> Result<Run, StoreError> {
-        let order = self.order.lock().await;
+        let turn = self.prompt_turn(run.id).await?;
         let (run, event) = self.store.insert_fork(run, from, own).await?;
         self.hub.tell(vec![event]);
-        drop(order);
+        drop(turn);
         self.bell.ring();
         Ok(run)
     }
@@ -97,8 +109,9 @@ impl Shared {
         if self.is_stopping() {
             return Ok(None);
         }
-        let Some((run, events)) = self.store.claim().await? else { return Ok(None) };
-        let control = Arc::new(Control::new(deadline(&run)));
+        let terms = Terms { until: lease_from(Utc::now()), memory: self.limits.memory };
+        let Some((run, events)) = self.store.claim(terms).await? else { return Ok(None) };
+        let control = Arc::new(Control::new(Fence(run.attempt), deadline(&run)));
         self.working().insert(run.id, Arc::clone(&control));
         // `stop` sets the flag first and then looks for runs at work: one of the two sees the other
         if self.is_stopping() {
@@ -116,7 +129,7 @@ impl Shared {
         change: RunChange,
         events: Vec<NewEvent>,
     ) -> Result<Run, StoreError> {
-        let _order = self.order.lock().await;
+        let _turn = self.turn(id).await;
         let (run, events) = self.store.advance(id, Some(fence), change, events).await?;
         self.hub.tell(events);
         Ok(run)
@@ -124,7 +137,7 @@ impl Shared {
 
     /// Ends this worker's part in a run: with an ending, or back in the queue.
     pub(super) async fn leave(&self, id: Uuid, fence: Fence, change: RunChange) -> Result<Run, StoreError> {
-        let _order = self.order.lock().await;
+        let _turn = self.turn(id).await;
         let parts = matches!(change.status, Some(Status::Queued | Status::Paused));
         // it may have been asked for something else meanwhile: a cancel is its end, a pause keeps it from the queue
         let change = match self.store.run(id).await?.status.when_left() {
@@ -132,7 +145,7 @@ impl Shared {
             _ => change,
         };
         let (run, events) = self.store.advance(id, Some(fence), change, vec![]).await?;
-        self.working().remove(&id);
+        self.forget(id, fence);
         self.hub.tell(events);
         Ok(run)
     }
@@ -145,7 +158,7 @@ impl Shared {
         fence: Fence,
         publish: Publish,
     ) -> Result<Publication, StoreError> {
-        let _order = self.order.lock().await;
+        let _turn = self.turn(id).await;
         let revoked = publish.parent.filter(|_| publish.revoke_parent);
         let done = self.store.publish(id, fence, publish).await?;
         if let Some(parent) = revoked
@@ -153,10 +166,8 @@ impl Shared {
         {
             tracing::error!(%error, "cannot remove what a revoked version leaves; the next start does");
         }
-        self.working().remove(&id);
+        self.forget(id, fence);
         self.hub.tell(done.events.clone());
-        // a run may follow
-        self.bell.ring();
         Ok(done)
     }
 
@@ -173,21 +184,62 @@ impl Shared {
 
     /// Ends a run with a report alone.
     pub(super) async fn conclude(&self, id: Uuid, fence: Fence, report: Value) -> Result<Run, StoreError> {
-        let _order = self.order.lock().await;
+        let _turn = self.turn(id).await;
         let (run, events) = self.store.conclude(id, fence, report).await?;
-        self.working().remove(&id);
+        self.forget(id, fence);
         self.hub.tell(events);
         Ok(run)
     }
 
-    /// A worker lets go of a run it does not end: if nobody else has it, the next cancel or start ends it.
-    pub(super) async fn abandon(&self, id: Uuid) {
+    /// A worker lets go of a run it does not end: if nobody else has it, the end of its lease or a cancel ends it.
+    pub(super) async fn abandon(&self, id: Uuid, fence: Fence) {
+        let _turn = self.turn(id).await;
+        self.forget(id, fence);
+    }
+
+    /// A run is no longer at work in this attempt; it is the caller's turn. Its memory is free for one that waits.
+    fn forget(&self, id: Uuid, fence: Fence) {
+        let mut working = self.working();
+        if working.get(&id).is_some_and(|control| control.fence == fence) {
+            working.remove(&id);
+        }
+        drop(working);
+        self.bell.ring();
+    }
+
+    /// Gives up threads that were silent for `hang`: their runs, which others get when the leases end.
+    pub(super) async fn disown_silent(&self, now: Instant, hang: Duration) -> Vec<Uuid> {
         let _order = self.order.lock().await;
-        self.working().remove(&id);
+        let mut disowned = Vec::new();
+        self.working().retain(|id, control| {
+            let hangs = control.silence(now) >= hang;
+            if hangs {
+                control.disown();
+                disowned.push(*id);
+            }
+            !hangs
+        });
+        disowned
+    }
+
+    /// Renews the leases of the runs at work, then takes back all whose leases had ended by `at`.
+    pub(super) async fn renew(&self, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let _order = self.order.lock().await;
+        let held: Vec<_> = self.working().iter().map(|(id, control)| (*id, control.fence)).collect();
+        if !held.is_empty() {
+            self.store.renew(&held, lease_from(at)).await?;
+        }
+        let taken_back = self.store.reconcile(Some(at)).await?;
+        for (run, events) in taken_back {
+            tracing::warn!(run.id = %run.id, run.status = run.status.name(), "its worker gave no sign of life");
+            self.hub.tell(events);
+            self.bell.ring();
+        }
+        Ok(())
     }
 
     pub(super) async fn cancel(&self, id: Uuid) -> Result<Asked, StoreError> {
-        let _order = self.order.lock().await;
+        let _turn = self.prompt_turn(id).await?;
         let run = self.store.run(id).await?;
         match run.status {
             Status::Canceled => Ok(Asked::Done(run)),
@@ -200,7 +252,7 @@ impl Shared {
     }
 
     pub(super) async fn pause(&self, id: Uuid) -> Result<Asked, StoreError> {
-        let _order = self.order.lock().await;
+        let _turn = self.prompt_turn(id).await?;
         let run = self.store.run(id).await?;
         match run.status {
             Status::Paused => Ok(Asked::Done(run)),
@@ -215,7 +267,7 @@ impl Shared {
     }
 
     pub(super) async fn resume(&self, id: Uuid) -> Result<Asked, StoreError> {
-        let _order = self.order.lock().await;
+        let _turn = self.prompt_turn(id).await?;
         let run = self.store.run(id).await?;
         if run.status != Status::Paused {
             return Ok(Asked::Refused(run));
@@ -225,7 +277,7 @@ impl Shared {
         Ok(Asked::Underway(run))
     }
 
-    /// Asks the thread that has the run to stop; the caller holds `order`.
+    /// Asks the thread that has the run to stop; it is the caller's turn.
     async fn ask(
         &self,
         mut run: Run,
@@ -254,7 +306,7 @@ impl Shared {
     /// How many threads one of the runs at work may use now: an even share, rounded down, at least its own.
     pub(super) fn threads_for_one(&self) -> NonZeroUsize {
         let n_runs = self.working().len().max(1);
-        NonZeroUsize::new(self.train_threads / n_runs).unwrap_or(NonZeroUsize::MIN)
+        NonZeroUsize::new(self.limits.train_threads / n_runs).unwrap_or(NonZeroUsize::MIN)
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -285,7 +337,7 @@ impl Shared {
         Ok(())
     }
 
-    /// A change of status from outside the run; the caller holds `order`.
+    /// A change of status from outside the run; it is the caller's turn.
     async fn step(&self, id: Uuid, status: Status) -> Result<Run, StoreError> {
         let (run, events) = self.store.advance(id, None, RunChange::to(status), vec![]).await?;
         self.hub.tell(events);
@@ -297,6 +349,25 @@ impl Shared {
         self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Holds the order while a run is changed and the change is told.
+struct Turn<'a> {
+    _order: tokio::sync::MutexGuard<'a, ()>,
+    hub: &'a Hub,
+    run: Uuid,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // what was committed may not have been told
+        if thread::panicking() {
+            self.hub.refer_to_table(self.run);
+        }
+    }
+}
+
+/// How long an outside caller waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The reason of a `queued` event that ends a graceful stop.
 pub(super) const STOPPING: &str = "server_stopping";

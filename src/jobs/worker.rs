@@ -3,6 +3,8 @@
 use super::control::{Ask, Control};
 use super::executor::{Failure, Outcome, Product};
 use super::journal::{Halt, Journal};
+use super::lease::HEARTBEAT;
+use super::patience::patiently;
 use super::shared::{STOPPING, Shared};
 use crate::domain::{Run, RunError, Status};
 use crate::store::{Fence, RunChange, StoreError};
@@ -14,38 +16,64 @@ use std::time::Duration;
 
 /// Between two looks at a database that does not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often an ending is tried to be written, and the wait before the second try (doubled each time).
-const N_TRIES: u32 = 8;
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-
-pub(super) fn start(shared: &Arc<Shared>, number: usize) -> std::io::Result<thread::JoinHandle<()>> {
+/// Starts one more worker.
+pub(super) fn start(shared: &Arc<Shared>, number: usize) -> std::io::Result<()> {
     shared.n_alive.send_modify(|n| *n += 1);
-    let alive = Alive(Arc::clone(shared));
-    thread::Builder::new().name(format!("lethe-train-{number}")).spawn(move || work(&alive.0))
+    replace(shared, number)
 }
 
-/// Counts the thread out, however it ends.
-struct Alive(Arc<Shared>);
+/// Starts a worker on the seat of one that was disowned.
+pub(super) fn replace(shared: &Arc<Shared>, number: usize) -> std::io::Result<()> {
+    let seat = Seat { shared: Arc::clone(shared), is_taken: false };
+    thread::Builder::new().name(format!("lethe-train-{number}")).spawn(move || work(seat)).map(drop)
+}
 
-impl Drop for Alive {
+/// Counts the thread out, however it ends, unless another has its seat.
+struct Seat {
+    shared: Arc<Shared>,
+    is_taken: bool,
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.n_alive.send_modify(|n| *n -= 1);
+        if !self.is_taken {
+            self.shared.n_alive.send_modify(|n| *n -= 1);
+        }
     }
 }
 
-fn work(shared: &Arc<Shared>) {
-    while !shared.is_stopping() {
+fn work(mut seat: Seat) {
+    let shared = Arc::clone(&seat.shared);
+    while !shared.is_stopping() && !seat.is_taken {
         let heard = shared.bell.heard();
-        match shared.runtime.block_on(shared.claim()) {
-            Ok(Some((run, control))) => carry_out(shared, &run, &control),
-            // `stop` rings after setting its flag: the ring is heard here or the flag is seen above
-            Ok(None) if !shared.is_stopping() => shared.bell.wait(heard),
-            Ok(None) => {}
-            Err(error) => {
+        let claimed = catch_unwind(AssertUnwindSafe(|| shared.runtime.block_on(shared.claim())));
+        match claimed {
+            Ok(Ok(Some((run, control)))) => {
+                attend(&shared, &run, &control);
+                seat.is_taken = control.is_disowned();
+            }
+            // `stop` rings after setting its flag: the ring is heard here or the flag is seen above. A run stored by a
+            // request that then fell over rings for nobody
+            Ok(Ok(None)) if !shared.is_stopping() => shared.bell.wait_at_most(heard, HEARTBEAT),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
                 tracing::error!(%error, "cannot claim a run");
                 shared.bell.wait_at_most(heard, PATIENCE);
             }
+            Err(panic) => {
+                tracing::error!(panic = text(&*panic), "claiming a run met a fault of the program");
+                shared.bell.wait_at_most(heard, PATIENCE);
+            }
         }
+    }
+}
+
+/// Carries out a run. Should that fail in a way nobody foresaw, the thread lives on, and the end of its lease takes
+/// the run back.
+fn attend(shared: &Shared, run: &Run, control: &Control) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| carry_out(shared, run, control))) {
+        tracing::error!(run.id = %run.id, panic = text(&*panic), "ending a run met a fault of the program");
+        shared.runtime.block_on(shared.abandon(run.id, control.fence));
     }
 }
 
@@ -63,7 +91,6 @@ fn carry_out(shared: &Shared, run: &Run, control: &Control) {
     let span = tracing::info_span!("run", run.id = %run.id, run.attempt = run.attempt);
     let _entered = span.enter();
     tracing::info!(run.kind = ?run.work.kind(), "started");
-    let fence = Fence(run.attempt);
     let ending = match shared.runtime.block_on(Journal::open(shared, run, control)) {
         Ok(mut journal) => {
             let done = catch_unwind(AssertUnwindSafe(|| {
@@ -77,7 +104,7 @@ fn carry_out(shared: &Shared, run: &Run, control: &Control) {
         }
         Err(error) => of_store_error(&error),
     };
-    write(shared, run, fence, ending);
+    write(shared, run, control.fence, ending);
 }
 
 /// The ending that follows from what the work gave back.
@@ -121,6 +148,7 @@ fn of_store_error(error: &StoreError) -> Ending {
                 version.number, version.model
             ),
         ),
+        StoreError::Full => failed("disk_full", "the disk of the server is full"),
         other => {
             tracing::error!(error = %other, "the store failed under a run");
             failed("storage_failed", "the run's progress could not be written; the server's log says why")
@@ -137,50 +165,53 @@ fn text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// Writes the ending, patiently: a run must not stay `running` because the disk was full for a moment.
-fn write(shared: &Shared, run: &Run, fence: Fence, mut ending: Ending) {
-    let mut wait = FIRST_WAIT;
-    for _ in 0..N_TRIES {
-        let weights = match &ending {
-            Ending::Published(product) => Some(product.version),
-            Ending::Reported(_) | Ending::Left(_) | Ending::Lost => None,
-        };
-        let result = match &ending {
-            Ending::Published(product) => shared
-                .runtime
-                .block_on(shared.publish(run.id, fence, (**product).clone()))
-                .map(|done| done.run.status),
-            Ending::Reported(report) => {
-                shared.runtime.block_on(shared.conclude(run.id, fence, report.clone())).map(|run| run.status)
-            }
-            Ending::Left(change) => {
-                shared.runtime.block_on(shared.leave(run.id, fence, change.clone())).map(|run| run.status)
-            }
-            Ending::Lost => Err(StoreError::LostClaim),
-        };
-        let error = match result {
-            Ok(status) => return tracing::info!(run.status = status.name(), "ended"),
-            Err(error) => error,
-        };
-        match error {
-            StoreError::LostClaim | StoreError::NotFound | StoreError::WrongState { .. } => {
-                tracing::warn!(%error, "another attempt has taken over");
-                discard(shared, weights);
-                return shared.runtime.block_on(shared.abandon(run.id));
-            }
-            StoreError::Revoked { .. } => {
-                discard(shared, weights);
-                ending = of_store_error(&error);
-            }
-            _ => {
-                tracing::error!(%error, "cannot write how the run ended; trying again");
-                thread::sleep(wait);
-                wait *= 2;
-            }
-        }
+/// Writes the ending. A second one if what was to be published no longer can be.
+fn write(shared: &Shared, run: &Run, fence: Fence, ending: Ending) {
+    let weights = match &ending {
+        Ending::Published(product) => Some(product.version),
+        Ending::Reported(_) | Ending::Left(_) | Ending::Lost => None,
+    };
+    let error = match end(shared, run, fence, &ending) {
+        Ok(status) => return tracing::info!(run.status = status.name(), "ended"),
+        Err(error) => error,
+    };
+    if is_refusal(&error) {
+        discard(shared, weights);
     }
-    tracing::error!("gave up writing how the run ended; the next start or cancel puts it right");
-    shared.runtime.block_on(shared.abandon(run.id));
+    match &error {
+        StoreError::Revoked { .. } => return write(shared, run, fence, of_store_error(&error)),
+        error if is_refusal(error) => tracing::warn!(%error, "another attempt has taken over"),
+        _ => tracing::error!(%error, "cannot write how the run ended; it goes back to the queue"),
+    }
+    shared.runtime.block_on(shared.abandon(run.id, fence));
+}
+
+fn end(shared: &Shared, run: &Run, fence: Fence, ending: &Ending) -> Result<Status, StoreError> {
+    // all there is left to do is this: whatever is not an answer is worth another try
+    let may_pass = |error: &StoreError| !is_refusal(error);
+    patiently(may_pass, || {
+        shared.runtime.block_on(async {
+            match ending {
+                Ending::Published(product) => {
+                    Ok(shared.publish(run.id, fence, (**product).clone()).await?.run.status)
+                }
+                Ending::Reported(report) => Ok(shared.conclude(run.id, fence, report.clone()).await?.status),
+                Ending::Left(change) => Ok(shared.leave(run.id, fence, change.clone()).await?.status),
+                Ending::Lost => Err(StoreError::LostClaim),
+            }
+        })
+    })
+}
+
+/// Whether the store has answered that this ending is not to be.
+fn is_refusal(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::LostClaim
+            | StoreError::NotFound
+            | StoreError::WrongState { .. }
+            | StoreError::Revoked { .. }
+    )
 }
 
 /// Removes weights that will never be published.

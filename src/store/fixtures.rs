@@ -1,12 +1,13 @@
 //! Runs and stores for tests, and what must be true of every run at every moment.
 
-use super::{Fence, Publish, RunChange, Store};
+use super::{Fence, Publish, RunChange, Store, Terms};
 use crate::domain::{
     Audit, DatasetRef, EventKind, ForgetSet, Kind, Progress, Run, RunError, Source, Status, Train, Unlearn,
     Verify, VersionRef, Work,
 };
 use crate::nn::{Recipe, Standard};
 use crate::unlearn::{GradientAscent, Method, Variant};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -16,6 +17,9 @@ pub(crate) async fn open() -> (tempfile::TempDir, Store) {
     let store = Store::open(&dir.path().join("lethe.db")).await.unwrap();
     (dir, store)
 }
+
+/// A claim that holds for ever, with all the memory there is.
+pub(crate) const FOR_EVER: Terms = Terms { until: DateTime::<Utc>::MAX_UTC, memory: u64::MAX };
 
 pub(crate) fn train_run(model: &str) -> Run {
     run_of(Work::Train(Train { recipe: Recipe::Standard(Standard::new(7)), forked_from: None }), model)
@@ -77,7 +81,7 @@ pub(crate) fn broken() -> RunChange {
 /// Submits, claims and publishes a run of `model`.
 pub(crate) async fn publish(store: &Store, run: Run, product: Publish) -> VersionRef {
     store.insert_run(run).await.unwrap();
-    let (run, _) = store.claim().await.unwrap().unwrap();
+    let (run, _) = store.claim(FOR_EVER).await.unwrap().unwrap();
     store.publish(run.id, Fence(run.attempt), product).await.unwrap().version.to_ref()
 }
 

@@ -8,6 +8,7 @@ mod alias;
 mod change;
 mod checkpoint;
 mod error;
+mod lease;
 mod open;
 mod place;
 mod publish;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use change::{Fence, NewEvent, RunChange};
 pub use error::StoreError;
+pub use lease::Terms;
 pub use publish::{Publication, Publish};
 pub use run::{Page, RunFilter};
 

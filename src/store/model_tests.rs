@@ -1,16 +1,27 @@
 //! Random sequences of operations beside a model that knows nothing but `Status::can_become`.
 
 use super::fixtures::{assert_consistent, broken, open, product, train_run};
-use super::{Fence, NewEvent, RunChange, Store, StoreError};
+use super::{Fence, NewEvent, RunChange, Store, StoreError, Terms};
 use crate::domain::{EventKind, Priority, Run, Status};
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
+/// Units of memory for all runs at work; one run can need more.
+const MEMORY: u64 = 3;
+/// Operations that a claim holds for.
+const LEASE: i64 = 4;
+
 #[derive(Clone, Copy, Debug)]
 enum Operation {
-    Submit(Priority),
+    /// With the memory it is predicted to need.
+    Submit(Priority, u64),
     Claim,
+    /// A sign of life.
+    Renew(usize),
+    /// Claims that have ended are taken back.
+    Lapse,
     /// From outside, to any status: what is not allowed must be refused.
     Step(usize, Status),
     Epoch(usize),
@@ -25,8 +36,10 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     let any = 0_usize..4;
     prop_oneof![
-        2 => prop::sample::select(&Priority::ALL[..]).prop_map(Operation::Submit),
+        2 => (prop::sample::select(&Priority::ALL[..]), 1..=MEMORY + 1).prop_map(|(p, m)| Operation::Submit(p, m)),
         3 => Just(Operation::Claim),
+        2 => any.clone().prop_map(Operation::Renew),
+        2 => Just(Operation::Lapse),
         3 => (any.clone(), prop::sample::select(Status::ALL.to_vec())).prop_map(|(i, s)| Operation::Step(i, s)),
         2 => any.clone().prop_map(Operation::Epoch),
         1 => any.clone().prop_map(Operation::Fail),
@@ -43,6 +56,8 @@ struct Expected {
     priority: Priority,
     status: Status,
     attempt: u32,
+    memory: u64,
+    until: DateTime<Utc>,
 }
 
 impl Expected {
@@ -65,8 +80,10 @@ proptest! {
         runtime.block_on(async {
             let (_dir, store) = open().await;
             let mut expected = Vec::new();
+            let mut clock = DateTime::UNIX_EPOCH;
             for operation in operations {
-                apply(&store, &mut expected, operation).await;
+                clock += TimeDelta::seconds(1);
+                apply(&store, &mut expected, operation, clock).await;
                 for run in &expected {
                     let found = store.run(run.id).await.unwrap();
                     assert_eq!((found.status, found.attempt), (run.status, run.attempt), "after {operation:?}");
@@ -77,22 +94,45 @@ proptest! {
     }
 }
 
-async fn apply(store: &Store, expected: &mut Vec<Expected>, operation: Operation) {
+async fn apply(store: &Store, expected: &mut Vec<Expected>, operation: Operation, clock: DateTime<Utc>) {
     let n_runs = expected.len();
     let pick = |i: usize| (n_runs > 0).then(|| i % n_runs);
     match operation {
-        Operation::Submit(priority) => {
-            let (run, _) = store.insert_run(Run { priority, ..train_run("m") }).await.unwrap();
-            expected.push(Expected { id: run.id, priority, status: Status::Queued, attempt: 0 });
+        Operation::Submit(priority, memory) => {
+            let run = Run { priority, memory_bytes: memory, ..train_run("m") };
+            let (run, _) = store.insert_run(run).await.unwrap();
+            let (status, attempt) = (Status::Queued, 0);
+            expected.push(Expected { id: run.id, priority, status, attempt, memory, until: clock });
         }
         Operation::Claim => {
+            let at_work: Vec<_> = expected.iter().filter(|run| run.is_held()).map(|run| run.memory).collect();
+            let used: u64 = at_work.iter().sum();
             let queued = expected.iter_mut().filter(|run| run.status == Status::Queued);
-            let first = queued.min_by_key(|run| (run.priority, run.id));
-            let claimed = store.claim().await.unwrap().map(|(run, _)| run.id);
+            let first = queued
+                .min_by_key(|run| (run.priority, run.id))
+                .filter(|run| at_work.is_empty() || used + run.memory <= MEMORY);
+            let terms = Terms { until: clock + TimeDelta::seconds(LEASE), memory: MEMORY };
+            let claimed = store.claim(terms).await.unwrap().map(|(run, _)| run.id);
             assert_eq!(claimed, first.as_ref().map(|run| run.id));
             if let Some(run) = first {
                 run.enter(Status::Running);
+                run.until = terms.until;
             }
+        }
+        Operation::Renew(i) => {
+            let Some(run) = pick(i).map(|i| &mut expected[i]) else { return };
+            let until = clock + TimeDelta::seconds(LEASE);
+            let older = Fence(run.attempt.wrapping_sub(1));
+            store.renew(&[(run.id, older)], DateTime::<Utc>::MAX_UTC).await.unwrap();
+            store.renew(&[(run.id, Fence(run.attempt))], until).await.unwrap();
+            run.until = until;
+        }
+        Operation::Lapse => {
+            let lapsed: Vec<_> =
+                expected.iter().filter(|run| run.is_held() && run.until < clock).map(|run| run.id).collect();
+            let taken_back = store.reconcile(Some(clock)).await.unwrap();
+            assert_eq!(taken_back.len(), lapsed.len());
+            follow_taking_back(store, expected, &lapsed).await;
         }
         Operation::Step(i, status) => {
             let Some(run) = pick(i).map(|i| &mut expected[i]) else { return };
@@ -138,18 +178,9 @@ async fn apply(store: &Store, expected: &mut Vec<Expected>, operation: Operation
             assert!(matches!(result, Err(StoreError::LostClaim)));
         }
         Operation::Restart => {
-            store.reconcile().await.unwrap();
-            for run in expected.iter_mut().filter(|run| run.is_held()) {
-                let found = store.run(run.id).await.unwrap();
-                let allowed: &[Status] = match run.status {
-                    Status::Canceling => &[Status::Canceled],
-                    Status::Pausing => &[Status::Paused],
-                    // after too many deaths it is given up
-                    _ => &[Status::Queued, Status::Failed],
-                };
-                assert!(allowed.contains(&found.status));
-                run.status = found.status;
-            }
+            store.reconcile(None).await.unwrap();
+            let held: Vec<_> = expected.iter().filter(|run| run.is_held()).map(|run| run.id).collect();
+            follow_taking_back(store, expected, &held).await;
         }
         Operation::Delete(i) => {
             let Some(i) = pick(i) else { return };
@@ -159,5 +190,20 @@ async fn apply(store: &Store, expected: &mut Vec<Expected>, operation: Operation
                 expected.remove(i);
             }
         }
+    }
+}
+
+/// `held` were taken from their workers.
+async fn follow_taking_back(store: &Store, expected: &mut [Expected], held: &[Uuid]) {
+    for run in expected.iter_mut().filter(|run| held.contains(&run.id)) {
+        let found = store.run(run.id).await.unwrap();
+        let allowed: &[Status] = match run.status {
+            Status::Canceling => &[Status::Canceled],
+            Status::Pausing => &[Status::Paused],
+            // after too many deaths it is given up
+            _ => &[Status::Queued, Status::Failed],
+        };
+        assert!(allowed.contains(&found.status));
+        run.status = found.status;
     }
 }

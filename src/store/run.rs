@@ -3,30 +3,26 @@
 use super::change::{self, apply, status_event};
 use super::row::{EventRow, RunRow, big, json, now, to_ms};
 use super::{Fence, NewEvent, RunChange, Store, StoreError};
-use crate::domain::{Event, Kind, Progress, Run, RunError, Status};
+use crate::domain::{Event, Kind, Progress, Run, Status};
 use serde_json::Value;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
-
-/// Runs whose process died this often while running them are given up.
-pub const MAX_LOST: i64 = 5;
 
 macro_rules! select_run {
     ($tail:literal) => {
         concat!(
             "select r.run_id, r.status, r.model, r.work, r.dataset, r.seed, r.epoch, r.epochs, r.best, r.error, ",
             "r.last_seq, r.attempt, r.priority, r.tags, r.deadline_s, r.created_ms, r.started_ms, r.finished_ms, ",
-            "r.version_id, v.model as version_model, v.number as version_number, v.digest as version_digest ",
+            "r.memory_bytes, r.version_id, v.model as version_model, v.number as version_number, v.digest as version_digest ",
             "from run r left join version v on v.version_id = r.version_id ",
             $tail
         )
     };
 }
 
+pub(super) use select_run;
+
 const RUN_BY_ID: &str = select_run!("where r.run_id = $1");
-const FIRST_QUEUED: &str = select_run!("where r.status = 'queued' order by r.priority, r.run_id limit 1");
-const LEFT_BEHIND: &str =
-    select_run!("where r.status in ('running', 'pausing', 'canceling') order by r.run_id");
 const LIST: &str = select_run!(
     "where ($1 is null or $1 like '%,' || r.status || ',%')
        and ($2 is null or r.kind = $2)
@@ -36,11 +32,10 @@ const LIST: &str = select_run!(
 );
 const INSERT: &str = "insert into run
     (run_id, kind, status, model, work, dataset, seed, epoch, epochs, last_seq, attempt, n_lost, tags, deadline_s,
-     created_ms, priority)
-    values ($1, $2, $3, $4, $5, $6, $7, 0, $8, 0, 0, 0, $9, $10, $11, $12)";
+     created_ms, priority, memory_bytes)
+    values ($1, $2, $3, $4, $5, $6, $7, 0, $8, 0, 0, 0, $9, $10, $11, $12, $13)";
 const SET_LAST_SEQ: &str = "update run set last_seq = $2 where run_id = $1";
 const DELETE: &str = "delete from run where run_id = $1";
-const COUNT_LOST: &str = "update run set n_lost = n_lost + 1 where run_id = $1 returning n_lost";
 const IS_BLANK: &str = "select not exists (select 1 from run) and not exists (select 1 from version)";
 const REPORT: &str = "select report from run where run_id = $1";
 const EVENTS: &str = "select run_id, seq, kind, data, at_ms from event
@@ -74,6 +69,7 @@ pub(super) async fn insert(tx: &mut SqliteConnection, run: Run) -> Result<(Run, 
         .bind(run.deadline_s.map(big))
         .bind(run.created_at.timestamp_millis())
         .bind(run.priority as i64)
+        .bind(big(run.memory_bytes))
         .execute(&mut *tx)
         .await?;
     let first = status_event(&run, None);
@@ -151,46 +147,6 @@ impl Store {
         let events = apply(&mut tx, &mut run, change, events).await?;
         tx.commit().await?;
         Ok((run, events))
-    }
-
-    /// Takes the oldest queued run of the first priority there is, marks it running and appends its event. Its `attempt` is the fence.
-    pub async fn claim(&self) -> Result<Option<(Run, Vec<Event>)>, StoreError> {
-        let mut tx = self.begin("claim").await?;
-        let row: Option<RunRow> = sqlx::query_as(FIRST_QUEUED).fetch_optional(&mut *tx).await?;
-        let Some(row) = row else { return Ok(None) };
-        let mut run = Run::try_from(row)?;
-        let events = apply(&mut tx, &mut run, RunChange::to(Status::Running), vec![]).await?;
-        tx.commit().await?;
-        Ok(Some((run, events)))
-    }
-
-    /// Puts right what a dead process left behind, in one transaction: running runs go back to the queue
-    /// (or fail as `worker_lost` when that happened `MAX_LOST` times), canceling ones become canceled, pausing
-    /// ones paused.
-    pub async fn reconcile(&self) -> Result<Vec<(Run, Vec<Event>)>, StoreError> {
-        let mut tx = self.begin("reconcile").await?;
-        let rows: Vec<RunRow> = sqlx::query_as(LEFT_BEHIND).fetch_all(&mut *tx).await?;
-        let mut changed = Vec::with_capacity(rows.len());
-        for row in rows {
-            let mut run = Run::try_from(row)?;
-            let n_lost: i64 =
-                sqlx::query_scalar(COUNT_LOST).bind(run.id.to_string()).fetch_one(&mut *tx).await?;
-            let change = match run.status.when_left() {
-                Some(Status::Queued) if n_lost >= MAX_LOST => RunChange::failed(RunError {
-                    code: "worker_lost".into(),
-                    message: format!("the server died {n_lost} times while it worked on this run"),
-                }),
-                Some(Status::Queued) => {
-                    RunChange { reason: Some("server_restarted"), ..RunChange::to(Status::Queued) }
-                }
-                Some(other) => RunChange::to(other),
-                None => continue,
-            };
-            let events = apply(&mut tx, &mut run, change, vec![]).await?;
-            changed.push((run, events));
-        }
-        tx.commit().await?;
-        Ok(changed)
     }
 
     /// Whether nothing has ever been stored here, or all of it is gone.

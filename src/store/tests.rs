@@ -1,6 +1,6 @@
 //! The store's suite: plain async functions over a store, so that another database can be put through them.
 
-use super::fixtures::{assert_consistent, broken, open, product, publish, train_run, unlearn_run};
+use super::fixtures::{FOR_EVER, assert_consistent, broken, open, product, publish, train_run, unlearn_run};
 use super::{Fence, NewEvent, Page, Publish, RunChange, RunFilter, Store, StoreError};
 use crate::domain::{Best, EventKind, Kind, ModelName, ModelRef, Priority, Progress, Run, Status};
 use serde_json::json;
@@ -62,7 +62,7 @@ fn epoch(number: u32) -> (RunChange, Vec<NewEvent>) {
 
 async fn claimed(store: &Store, model: &str) -> Run {
     store.insert_run(train_run(model)).await.unwrap();
-    store.claim().await.unwrap().unwrap().0
+    store.claim(FOR_EVER).await.unwrap().unwrap().0
 }
 
 async fn a_run_is_stored_with_its_first_event(store: &Store) {
@@ -80,11 +80,11 @@ async fn runs_are_claimed_oldest_first_and_once(store: &Store) {
     let (one, two) = (train_run("a"), train_run("b"));
     store.insert_run(two.clone()).await.unwrap();
     store.insert_run(one.clone()).await.unwrap();
-    let (first, events) = store.claim().await.unwrap().unwrap();
+    let (first, events) = store.claim(FOR_EVER).await.unwrap().unwrap();
     assert_eq!((first.id, first.status, first.attempt), (one.id, Status::Running, 1));
     assert_eq!(events[0].data, json!({ "run": one.id, "seq": 2, "status": "running", "attempt": 1 }));
-    assert_eq!(store.claim().await.unwrap().unwrap().0.id, two.id);
-    assert!(store.claim().await.unwrap().is_none());
+    assert_eq!(store.claim(FOR_EVER).await.unwrap().unwrap().0.id, two.id);
+    assert!(store.claim(FOR_EVER).await.unwrap().is_none());
 }
 
 async fn erasures_are_claimed_before_what_is_older(store: &Store) {
@@ -94,7 +94,7 @@ async fn erasures_are_claimed_before_what_is_older(store: &Store) {
         store.insert_run(run.clone()).await.unwrap();
     }
     let mut claimed = Vec::new();
-    while let Some((run, _)) = store.claim().await.unwrap() {
+    while let Some((run, _)) = store.claim(FOR_EVER).await.unwrap() {
         assert_eq!(store.run(run.id).await.unwrap().priority, run.priority);
         claimed.push(run.id);
     }
@@ -140,11 +140,11 @@ async fn a_run_that_is_over_changes_no_more(store: &Store) {
 
 async fn a_worker_that_lost_its_run_writes_nothing(store: &Store) {
     let run = claimed(store, "m").await;
-    store.reconcile().await.unwrap();
+    store.reconcile(None).await.unwrap();
     let (change, events) = epoch(1);
     let orphaned = store.advance(run.id, Some(Fence(1)), change.clone(), events.clone()).await;
     assert!(matches!(orphaned, Err(StoreError::LostClaim)));
-    store.claim().await.unwrap().unwrap();
+    store.claim(FOR_EVER).await.unwrap().unwrap();
     let zombie = store.advance(run.id, Some(Fence(1)), change.clone(), events.clone()).await;
     assert!(matches!(zombie, Err(StoreError::LostClaim)));
     assert!(matches!(store.publish(run.id, Fence(1), product()).await, Err(StoreError::LostClaim)));
@@ -158,7 +158,7 @@ async fn lists_filter_and_page_newest_first(store: &Store) {
         ids.push(store.insert_run(train_run(model)).await.unwrap().0.id);
     }
     ids.reverse();
-    store.claim().await.unwrap();
+    store.claim(FOR_EVER).await.unwrap();
     let list = async |filter: RunFilter, limit, after| {
         let runs = store.runs(&filter, &Page { limit, after }).await.unwrap();
         runs.iter().map(|run| run.id).collect::<Vec<_>>()
@@ -215,7 +215,7 @@ async fn a_dead_process_leaves_no_run_running(store: &Store) {
     store.advance(canceling.id, None, RunChange::to(Status::Canceling), vec![]).await.unwrap();
     let running = claimed(store, "a").await;
     let (queued, _) = store.insert_run(train_run("c")).await.unwrap();
-    assert_eq!(store.reconcile().await.unwrap().len(), 2);
+    assert_eq!(store.reconcile(None).await.unwrap().len(), 2);
     let status = async |id| store.run(id).await.unwrap().status;
     assert_eq!(status(running.id).await, Status::Queued);
     assert_eq!(status(canceling.id).await, Status::Canceled);
@@ -225,19 +225,19 @@ async fn a_dead_process_leaves_no_run_running(store: &Store) {
     for id in [running.id, canceling.id, queued.id] {
         assert_consistent(store, id).await;
     }
-    assert_eq!(store.reconcile().await.unwrap(), []);
-    let again = store.claim().await.unwrap().unwrap().0;
+    assert_eq!(store.reconcile(None).await.unwrap(), []);
+    let again = store.claim(FOR_EVER).await.unwrap().unwrap().0;
     assert_eq!((again.id, again.attempt, again.started_at), (running.id, 2, running.started_at));
 }
 
 async fn a_run_that_kills_its_process_is_given_up(store: &Store) {
     store.insert_run(train_run("m")).await.unwrap();
-    for _ in 1..super::run::MAX_LOST {
-        store.claim().await.unwrap().unwrap();
-        assert_eq!(store.reconcile().await.unwrap()[0].0.status, Status::Queued);
+    for _ in 1..super::lease::MAX_LOST {
+        store.claim(FOR_EVER).await.unwrap().unwrap();
+        assert_eq!(store.reconcile(None).await.unwrap()[0].0.status, Status::Queued);
     }
-    store.claim().await.unwrap().unwrap();
-    let (run, _) = store.reconcile().await.unwrap().remove(0);
+    store.claim(FOR_EVER).await.unwrap().unwrap();
+    let (run, _) = store.reconcile(None).await.unwrap().remove(0);
     assert_eq!((run.status, run.error.unwrap().code.as_str()), (Status::Failed, "worker_lost"));
     assert_consistent(store, run.id).await;
 }
@@ -245,12 +245,12 @@ async fn a_run_that_kills_its_process_is_given_up(store: &Store) {
 async fn stopping_gracefully_does_not_count_as_dying(store: &Store) {
     let (run, _) = store.insert_run(train_run("m")).await.unwrap();
     for attempt in 1..=9 {
-        let (run, _) = store.claim().await.unwrap().unwrap();
+        let (run, _) = store.claim(FOR_EVER).await.unwrap().unwrap();
         let back = RunChange { reason: Some("server_stopping"), ..RunChange::to(Status::Queued) };
         store.advance(run.id, Some(Fence(attempt)), back, vec![]).await.unwrap();
     }
-    store.claim().await.unwrap().unwrap();
-    assert_eq!(store.reconcile().await.unwrap()[0].0.status, Status::Queued);
+    store.claim(FOR_EVER).await.unwrap().unwrap();
+    assert_eq!(store.reconcile(None).await.unwrap()[0].0.status, Status::Queued);
     assert_consistent(store, run.id).await;
 }
 
@@ -314,7 +314,7 @@ async fn publishing_promotes_and_revokes_in_the_same_moment(store: &Store) {
 async fn a_child_of_a_revoked_parent_is_not_published(store: &Store) {
     let parent = publish(store, train_run("m"), product()).await;
     store.insert_run(unlearn_run(parent.clone())).await.unwrap();
-    let (run, _) = store.claim().await.unwrap().unwrap();
+    let (run, _) = store.claim(FOR_EVER).await.unwrap().unwrap();
     store.revoke(parent.id, None).await.unwrap();
     let child = Publish { parent: Some(parent.id), ..product() };
     let refused = store.publish(run.id, Fence(1), child).await;

@@ -47,7 +47,10 @@ impl TestApp {
         let artifacts = Artifacts::open(data_dir.path()).unwrap();
         // no `mnist` here or there: it would have to be downloaded
         let catalogue = Catalogue::new(None, data_dir.path().join("datasets"));
-        let engine = Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap();
+        let engine =
+            Engine::start(store, artifacts, catalogue, Limits { train_threads: 1, memory: u64::MAX })
+                .await
+                .unwrap();
         let limit: ByteSize = limit.parse().unwrap();
         let state = AppState::new(engine, limit, CancellationToken::new());
         Self { router: http::router(state.clone()), state, data_dir }

@@ -7,7 +7,7 @@ use crate::domain::{
     Work,
 };
 use crate::jobs::Engine;
-use crate::store::fixtures::{assert_consistent, audit_run, broken, train_run};
+use crate::store::fixtures::{FOR_EVER, assert_consistent, audit_run, broken, train_run};
 use crate::store::{Fence, StoreError};
 use crate::unlearn::Method;
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ async fn a_report_ends_a_run_that_publishes_nothing() {
 async fn nobody_reports_on_a_run_that_is_not_theirs() {
     let (_dir, store) = crate::store::fixtures::open().await;
     let (run, _) = store.insert_run(train_run("m")).await.unwrap();
-    let (claimed, _) = store.claim().await.unwrap().unwrap();
+    let (claimed, _) = store.claim(FOR_EVER).await.unwrap().unwrap();
     let other = store.conclude(run.id, Fence(claimed.attempt + 1), json!({})).await;
     assert!(matches!(other, Err(StoreError::LostClaim)));
     assert_eq!(store.report(run.id).await.unwrap(), None);

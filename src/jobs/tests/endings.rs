@@ -3,7 +3,9 @@ use super::script::{Bench, Step};
 use crate::artifacts::ArtifactError;
 use crate::domain::{EventKind, Run, Status};
 use crate::store::StoreError;
-use crate::store::fixtures::{assert_consistent, break_events, mend_events, product, train_run, unlearn_run};
+use crate::store::fixtures::{
+    FOR_EVER, assert_consistent, break_events, mend_events, product, train_run, unlearn_run,
+};
 use std::ops::ControlFlow;
 
 fn code(run: &Run) -> &str {
@@ -235,7 +237,7 @@ async fn a_run_no_thread_works_on_is_ended_by_its_cancel() {
     let store = bench.engine.store.clone();
     store.insert_run(run.clone()).await.unwrap();
     // claimed behind the engine's back
-    assert_eq!(store.claim().await.unwrap().unwrap().0.id, run.id);
+    assert_eq!(store.claim(FOR_EVER).await.unwrap().unwrap().0.id, run.id);
     let canceled = bench.engine.cancel(run.id).await.unwrap();
     assert!(matches!(canceled, Asked::Done(run) if run.status == Status::Canceled));
     assert_consistent(&store, run.id).await;

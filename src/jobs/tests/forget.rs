@@ -8,7 +8,7 @@ use crate::domain::{
     EventKind, ForgetSet, ModelRef, MostMemorised, Status, Unlearn, Verify, VersionRef, Work,
 };
 use crate::nn::{Recipe, Reference, Standard};
-use crate::store::fixtures::{assert_consistent, open, product, publish, train_run, unlearn_run};
+use crate::store::fixtures::{FOR_EVER, assert_consistent, open, product, publish, train_run, unlearn_run};
 use crate::store::{Fence, Publish, RunChange};
 use crate::unlearn::{Method, ResetLast};
 
@@ -105,13 +105,13 @@ async fn what_a_run_has_found_out_is_there_for_its_next_attempt_and_for_its_vers
     let parent = publish(&store, train_run("m"), product()).await;
     let run = unlearn_run(parent.clone());
     store.insert_run(run.clone()).await.unwrap();
-    let (claimed, _) = store.claim().await.unwrap().unwrap();
+    let (claimed, _) = store.claim(FOR_EVER).await.unwrap().unwrap();
     let work = Work::Unlearn(forgetting(&parent, memorised(2, Some(vec![4, 7]))));
     let change = RunChange { work: Some(Box::new(work.clone())), ..RunChange::default() };
     store.advance(run.id, Some(Fence(claimed.attempt)), change, vec![]).await.unwrap();
     // the process dies
-    store.reconcile().await.unwrap();
-    let (again, _) = store.claim().await.unwrap().unwrap();
+    store.reconcile(None).await.unwrap();
+    let (again, _) = store.claim(FOR_EVER).await.unwrap().unwrap();
     assert_eq!((again.attempt, &again.work), (2, &work));
     let child = Publish { parent: Some(parent.id), ..product() };
     let done = store.publish(run.id, Fence(2), child).await.unwrap();

@@ -4,6 +4,7 @@ mod audit;
 mod checkpoints;
 mod endings;
 mod forget;
+mod leases;
 mod lineage;
 mod listening;
 mod real;

@@ -29,7 +29,7 @@ pub(super) async fn engine(dir: &Path) -> Engine {
     let store = Store::open(&dir.join("lethe.db")).await.unwrap();
     let artifacts = Artifacts::open(dir).unwrap();
     let catalogue = Catalogue::new(None, dir.join("cache"));
-    Engine::start(store, artifacts, catalogue, Limits { train_threads: 1 }).await.unwrap()
+    Engine::start(store, artifacts, catalogue, Limits { train_threads: 1, memory: u64::MAX }).await.unwrap()
 }
 
 pub(super) async fn digits_run(engine: &Engine, epochs: u32) -> Run {

@@ -109,11 +109,14 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn on(store: Store, dir: &std::path::Path, train_threads: usize) -> Self {
+        Self::within(store, dir, Limits { train_threads, memory: u64::MAX }).await
+    }
+
+    pub(super) async fn within(store: Store, dir: &std::path::Path, limits: Limits) -> Self {
         let (told, desks) = unbounded_channel();
         let artifacts = Artifacts::open(dir).unwrap();
         let catalogue = Catalogue::new(None, dir.join("cache"));
         let executor = Box::new(Script(Mutex::new(told)));
-        let limits = Limits { train_threads };
         let grace = Duration::from_millis(200);
         let engine = Engine::start_with(store, artifacts, catalogue, limits, executor, grace).await.unwrap();
         Self { engine, desks }
