@@ -1,75 +1,7 @@
 //! A server killed without warning loses nothing it acknowledged, and ends its work as if nothing had happened.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
+use crate::server::Server;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-/// A server process on a free port. Dropping it kills it, as `kill -9` does.
-struct Server {
-    process: Child,
-    url: String,
-    http: reqwest::Client,
-}
-
-impl Server {
-    fn start(data_dir: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_lethe"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--data-dir"])
-            .arg(data_dir)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("the first line says where").to_owned();
-        // a second installation, by another test of this process, changes nothing
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { process, url, http }
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.url)).send().await.unwrap();
-        answer.error_for_status().unwrap().json().await.unwrap()
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Value {
-        let answer = self.http.post(format!("{}{path}", self.url)).json(body).send().await.unwrap();
-        assert_eq!(answer.status(), 202);
-        answer.json().await.unwrap()
-    }
-
-    /// Reads the run's event stream until it has seen `wanted` of its epochs, or the end.
-    async fn follow(&self, run: &str, wanted: usize) {
-        let request = self.http.get(format!("{}/runs/{run}/events", self.url));
-        let mut stream = request.header("accept", "text/event-stream").send().await.unwrap();
-        let mut seen = String::new();
-        while let Some(chunk) = stream.chunk().await.unwrap() {
-            seen += &String::from_utf8_lossy(&chunk);
-            if seen.matches("event: epoch").count() >= wanted || seen.contains("event: done") {
-                return;
-            }
-        }
-    }
-
-    async fn events(&self, run: &str) -> Vec<Value> {
-        let request = self.http.get(format!("{}/runs/{run}/events", self.url));
-        let answer = request.header("accept", "application/x-ndjson").send().await.unwrap();
-        let text = answer.error_for_status().unwrap().text().await.unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
 
 const EPOCHS: u64 = 6;
 

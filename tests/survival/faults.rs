@@ -1,0 +1,397 @@
+//! A fault at every step of writing something down: as an error, a panic, or the end of the process; the first time
+//! the step is taken, or the second. Whoever asks again then gets what they would have got without it.
+
+use crate::ledger::{Ledger, check_files, pages};
+use crate::server::{Server, training, weights_of};
+use lethe::faults::POINTS;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// How often a client asks again.
+const N_TRIES: usize = 20;
+
+/// What a client does in a life: each passes certain points, and twice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Life {
+    Train,
+    Fork,
+    Unlearn,
+    Audit,
+    MoveAliases,
+    Revoke,
+    DeleteRuns,
+    /// Kills the server at work, and starts it again.
+    Restart,
+    /// Trains for longer than two heartbeats.
+    Wait,
+}
+
+/// The lives that pass a point.
+fn lives_through(what: &str, step: &str) -> &'static [Life] {
+    match (what, step) {
+        ("models", "remove") => &[Life::Revoke, Life::Unlearn],
+        ("checkpoints", "remove") => &[Life::Revoke, Life::DeleteRuns],
+        ("publish", _) => &[Life::Train, Life::Unlearn],
+        ("submit" | "claim" | "advance" | "models" | "checkpoints", _) => &[Life::Train],
+        ("fork", _) => &[Life::Fork],
+        ("conclude", _) => &[Life::Audit],
+        ("set_alias" | "delete_alias", _) => &[Life::MoveAliases],
+        ("revoke", _) => &[Life::Revoke],
+        ("delete_run", _) => &[Life::DeleteRuns],
+        ("reconcile", _) => &[Life::Restart],
+        ("renew", _) => &[Life::Wait],
+        _ => panic!("no life passes {what}.{step}"),
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    life: Life,
+    what: &'static str,
+    step: &'static str,
+    action: &'static str,
+    time: u32,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}={}@{}", self.what, self.step, self.action, self.time)
+    }
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let mut cases = Vec::new();
+        for (what, steps) in POINTS {
+            for step in *steps {
+                for life in lives_through(what, step) {
+                    for action in ["error", "panic", "abort"] {
+                        for time in [1, 2] {
+                            cases.push(Self { life: *life, what, step, action, time });
+                        }
+                    }
+                }
+            }
+        }
+        cases
+    }
+
+    /// Of each way to write something down, where it is decided whether it was.
+    fn is_in_short_form(&self) -> bool {
+        let is_decisive = matches!(self.step, "commit" | "committed" | "rename");
+        is_decisive && self.action == "abort" && self.time == 1 && self.life != Life::Wait
+    }
+
+    /// Whether this life passes the point so often.
+    fn strikes(&self) -> bool {
+        // a start takes back all there is at once
+        let once_a_start = self.what == "reconcile" && self.time == 2;
+        // behind a commit there is nothing left that could fail
+        let too_late = self.step == "committed" && self.action == "error";
+        !once_a_start && !too_late
+    }
+}
+
+/// What lies in the folder a life begins with: two runs that published the same weights as versions 1 and 2 of `base`.
+struct Beginning {
+    dir: TempDir,
+    runs: [String; 2],
+    /// What the weights hash to of each kind of version, when nothing fails.
+    trained: String,
+    forked: String,
+    unlearned: String,
+}
+
+impl Beginning {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut world = World::new(dir, Ledger::default(), "");
+        let mut runs = Vec::new();
+        for tag in ["1", "2"] {
+            runs.push(world.carry_out("/runs", &training("base", tag)).await);
+        }
+        let trained = weights_of(world.server(), &runs[0]).await;
+        let ids = [0, 1].map(|i| runs[i]["id"].as_str().unwrap().to_owned());
+        world.stop();
+        let World { dir, .. } = world;
+        let mut beginning = Self { dir, runs: ids, trained, forked: String::new(), unlearned: String::new() };
+        let mut world = beginning.world("");
+        let fork = world.carry_out(&beginning.fork_path(0), &fork("1")).await;
+        let unlearned = world.carry_out("/unlearn", &unlearning(1)).await;
+        beginning.forked = weights_of(world.server(), &fork).await;
+        beginning.unlearned = weights_of(world.server(), &unlearned).await;
+        beginning
+    }
+
+    /// A copy of it, under a server with faults.
+    fn world(&self, faults: &str) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        copy(self.dir.path(), dir.path());
+        let mut ledger = Ledger::default();
+        for id in &self.runs {
+            ledger.acknowledge(&json!({ "id": id }));
+        }
+        World::new(dir, ledger, faults)
+    }
+
+    fn fork_path(&self, run: usize) -> String {
+        format!("/runs/{}/fork", self.runs[run])
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn fork(tag: &str) -> Value {
+    json!({ "model": "forked", "hyperparameters": { "epochs": 4 }, "tags": { "order": tag } })
+}
+
+fn unlearning(version: u32) -> Value {
+    json!({ "model": format!("base:{version}"), "forget": { "class": 3 }, "method": "gradient_ascent", "verify": "quick",
+            "promote": { "alias": "prod" }, "revoke_parent": true, "tags": { "order": version.to_string() } })
+}
+
+/// A server that may fail, and a client that asks it again when it does.
+struct World {
+    dir: TempDir,
+    server: Option<Server>,
+    ledger: Ledger,
+    faults: String,
+}
+
+impl World {
+    fn new(dir: TempDir, ledger: Ledger, faults: &str) -> Self {
+        let server = Server::with_faults(dir.path(), faults);
+        Self { dir, server, ledger, faults: faults.to_owned() }
+    }
+
+    /// The server, started again without faults if it has ended.
+    fn server(&mut self) -> &Server {
+        self.server.get_or_insert_with(|| Server::start(self.dir.path()))
+    }
+
+    fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// The first answer that is none of a failing server.
+    async fn ask(&mut self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        for _ in 0..N_TRIES {
+            match self.server().ask(method.clone(), path, body).await {
+                Ok((status, body)) if status < 500 => return (status, body),
+                Ok(_) => {}
+                Err(_) => self.server.take().unwrap().has_aborted(),
+            }
+        }
+        panic!("{}: {path} never succeeds", self.faults);
+    }
+
+    /// Orders a run. Asking again is asking first whether the run is there.
+    async fn order(&mut self, path: &str, body: &Value) -> Value {
+        for n_tries in 0..N_TRIES {
+            if n_tries > 0
+                && let Some(run) = self.find(&body["tags"]).await
+            {
+                self.ledger.acknowledge(&run);
+                return run;
+            }
+            match self.server().ask(Method::POST, path, body).await {
+                Ok((202, run)) => {
+                    self.ledger.acknowledge(&run);
+                    return run;
+                }
+                Ok((500.., _)) => {
+                    let said_to_fail = self.faults.contains("=error");
+                    assert!(
+                        !said_to_fail || self.find(&body["tags"]).await.is_none(),
+                        "refused means not done"
+                    );
+                }
+                Ok((status, answer)) => panic!("{}: {path} {status} {answer}", self.faults),
+                Err(_) => self.server.take().unwrap().has_aborted(),
+            }
+        }
+        panic!("{}: {path} never succeeds", self.faults);
+    }
+
+    async fn find(&mut self, tags: &Value) -> Option<Value> {
+        let runs = pages(self.server(), "/runs").await;
+        runs.into_iter().find(|run| run["tags"] == *tags)
+    }
+
+    /// How a run ended.
+    async fn end_of(&mut self, id: &str) -> Value {
+        for _ in 0..N_TRIES {
+            match self.server().try_follow(id, usize::MAX).await {
+                Ok(true) => return self.ask(Method::GET, &format!("/runs/{id}"), &Value::Null).await.1,
+                Ok(false) => {}
+                Err(error) => {
+                    assert!(!error.is_timeout(), "{}: run {id} never ends", self.faults);
+                    self.server.take().unwrap().has_aborted();
+                }
+            }
+        }
+        panic!("{}: run {id} never ends", self.faults);
+    }
+
+    /// Orders a run until one succeeds. It may fail for a fault inside it, if it says so.
+    async fn carry_out(&mut self, path: &str, body: &Value) -> Value {
+        let mut body = body.clone();
+        for _ in 0..3 {
+            let run = self.order(path, &body).await;
+            let run = self.end_of(run["id"].as_str().unwrap()).await;
+            if run["status"] == "succeeded" {
+                return run;
+            }
+            assert_eq!(run["status"], "failed", "{}: {run}", self.faults);
+            let code = run["error"]["code"].as_str().unwrap();
+            assert!(["internal_error", "storage_failed"].contains(&code), "{}: {run}", self.faults);
+            assert!(!run["error"]["message"].as_str().unwrap().is_empty());
+            assert!(!self.faults.contains("=abort"), "killing a server fails no run: {run}");
+            body["tags"]["order"] = json!(format!("{} again", body["tags"]["order"].as_str().unwrap()));
+        }
+        panic!("{}: a run of {path} never succeeds", self.faults);
+    }
+
+    async fn live(&mut self, life: Life, beginning: &Beginning) {
+        for time in [1_u32, 2] {
+            let i = time as usize - 1;
+            let (run, tag) = (&beginning.runs[i], format!("new {time}"));
+            match life {
+                Life::Train | Life::Wait => {
+                    let run = self.carry_out("/runs", &training("new", &tag)).await;
+                    assert_eq!(weights_of(self.server(), &run).await, beginning.trained, "{}", self.faults);
+                    if life == Life::Wait {
+                        return;
+                    }
+                }
+                Life::Fork => {
+                    let run = self.carry_out(&beginning.fork_path(i), &fork(&tag)).await;
+                    assert_eq!(weights_of(self.server(), &run).await, beginning.forked, "{}", self.faults);
+                }
+                Life::Unlearn => {
+                    let run = self.carry_out("/unlearn", &unlearning(time)).await;
+                    assert_eq!(weights_of(self.server(), &run).await, beginning.unlearned, "{}", self.faults);
+                    self.assert_revoked(time).await;
+                    let model = self.ask(Method::GET, "/models/base", &Value::Null).await.1;
+                    assert_eq!(model["aliases"][0]["version"], run["version"]["version"], "{model}");
+                }
+                Life::Audit => {
+                    let order = json!({ "model": format!("base:{time}"), "forget": { "class": 3 },
+                                        "verify": "quick", "tags": { "order": tag } });
+                    let run = self.carry_out("/audits", &order).await;
+                    let path = format!("/runs/{}/report", run["id"].as_str().unwrap());
+                    assert_eq!(self.ask(Method::GET, &path, &Value::Null).await.0, 200);
+                }
+                Life::MoveAliases => self.move_alias(time).await,
+                Life::Revoke => {
+                    let path = format!("/models/base/versions/{time}/revoke");
+                    assert_eq!(self.ask(Method::POST, &path, &json!({})).await.0, 200);
+                    self.assert_revoked(time).await;
+                }
+                Life::DeleteRuns => {
+                    self.ledger.ask_to_delete(run);
+                    let (status, _) = self.ask(Method::DELETE, &format!("/runs/{run}"), &Value::Null).await;
+                    // it may have been done before the answer was lost
+                    assert!([204, 404].contains(&status), "{status}");
+                    self.ledger.acknowledge_deletion(run);
+                }
+                Life::Restart => {
+                    // at work when the server is killed, since its checkpoints take so long
+                    let faults = self.faults.clone();
+                    self.stop();
+                    self.server = Server::with_faults(self.dir.path(), "checkpoints.write=slow:200");
+                    let run = self.order("/runs", &training("new", &tag)).await;
+                    let id = run["id"].as_str().unwrap().to_owned();
+                    self.server().follow(&id, 1).await;
+                    self.stop();
+                    self.server = Server::with_faults(self.dir.path(), &faults);
+                    let run = self.end_of(&id).await;
+                    assert_eq!(weights_of(self.server(), &run).await, beginning.trained, "{}", self.faults);
+                }
+            }
+        }
+    }
+
+    async fn move_alias(&mut self, time: u32) {
+        for version in [time, 3 - time] {
+            let (status, _) =
+                self.ask(Method::PUT, "/models/base/aliases/prod", &json!({ "version": version })).await;
+            assert_eq!(status, 200);
+            let model = self.ask(Method::GET, "/models/base", &Value::Null).await.1;
+            assert_eq!(model["aliases"][0]["version"], version, "{}", self.faults);
+        }
+        let (status, _) = self.ask(Method::DELETE, "/models/base/aliases/prod", &Value::Null).await;
+        assert!([204, 404].contains(&status), "{status}");
+        let model = self.ask(Method::GET, "/models/base", &Value::Null).await.1;
+        assert_eq!(model["aliases"], json!([]), "{}", self.faults);
+    }
+
+    async fn assert_revoked(&mut self, version: u32) {
+        let path = format!("/models/base/versions/{version}");
+        let found = self.ask(Method::GET, &path, &Value::Null).await.1;
+        assert!(found["revoked_at"].is_string(), "{}: {found}", self.faults);
+    }
+
+    /// After one more start, without faults, everything is as it should be.
+    async fn check(&mut self) {
+        self.stop();
+        let server = Server::start(self.dir.path());
+        self.ledger.check(&server).await;
+        check_files(&server, self.dir.path()).await;
+        for run in pages(&server, "/runs").await {
+            assert!(run["finished_at"].is_string(), "{}: {run}", self.faults);
+        }
+    }
+
+    fn was_struck(&self) -> bool {
+        fs::read_to_string(self.dir.path().join("server.log")).unwrap().contains("a fault strikes")
+    }
+}
+
+/// Cases that run at the same time: each waits for its disk more than it computes.
+fn n_at_once() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_at_any_step_costs_nothing_that_was_acknowledged_and_asking_again_helps() {
+    let beginning = Arc::new(Beginning::new().await);
+    let turns = Arc::new(Semaphore::new(n_at_once()));
+    let mut lives = JoinSet::new();
+    for case in Case::all().into_iter().filter(|case| crate::is_torture() || case.is_in_short_form()) {
+        let (beginning, turns) = (Arc::clone(&beginning), Arc::clone(&turns));
+        lives.spawn(async move {
+            let _turn = turns.acquire_owned().await.unwrap();
+            let slow = if case.life == Life::Wait { "checkpoints.write=slow:4000," } else { "" };
+            let mut world = beginning.world(&format!("{slow}{case}"));
+            world.live(case.life, &beginning).await;
+            world.check().await;
+            assert_eq!(world.was_struck(), case.strikes(), "{case} in {:?}", case.life);
+        });
+    }
+    let n_cases = lives.len();
+    let mut failed = Vec::new();
+    while let Some(life) = lives.join_next().await {
+        failed.extend(life.err());
+    }
+    println!("{n_cases} cases, {} failed", failed.len());
+    assert!(failed.is_empty(), "{failed:#?}");
+}

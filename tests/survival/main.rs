@@ -1,0 +1,17 @@
+//! What is left when the server, its disk or its database fails: at every step there is, and at any moment.
+//!
+//! `make test` runs a short form of the two long ones, `make torture` the whole.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod faults;
+mod kill;
+mod ledger;
+//mod moments;
+mod server;
+//mod storage;
+
+/// Whether the long form was asked for.
+fn is_torture() -> bool {
+    std::env::var_os("LETHE_TORTURE").is_some()
+}

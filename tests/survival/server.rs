@@ -1,0 +1,141 @@
+//! A server as a process, which can be killed, or told where to fail.
+
+use reqwest::{Error, Method};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// More than any answer takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const SIGABRT: i32 = 6;
+
+/// A server process on a free port. Dropping it kills it, as `kill -9` does.
+pub struct Server {
+    process: Child,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Server {
+    pub fn start(data_dir: &Path) -> Self {
+        Self::with_faults(data_dir, "").expect("a server without faults starts")
+    }
+
+    /// With faults as `lethe::faults` reads them. `None` if it ended before it listened.
+    pub fn with_faults(data_dir: &Path, faults: &str) -> Option<Self> {
+        let log = File::options().create(true).append(true).open(data_dir.join("server.log")).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_lethe"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--data-dir"])
+            .arg(data_dir)
+            .env("LETHE_FAULTS", faults)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let Some(url) = line.trim().strip_prefix("listening on ").map(str::to_owned) else {
+            process.wait().unwrap();
+            return None;
+        };
+        // a second installation, by another test of this process, changes nothing
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        Some(Self { process, url, http })
+    }
+
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// It did not answer: that must be because its process ended itself, or is about to.
+    pub fn has_aborted(mut self) {
+        let ending = self.process.wait().unwrap();
+        assert_eq!(ending.signal(), Some(SIGABRT), "{ending}");
+    }
+
+    fn end(&mut self) {
+        // it may have ended by itself
+        let _ = self.process.kill();
+        self.process.wait().unwrap();
+    }
+
+    /// Status and body, `null` if there is none. An error if the server ended instead of answering.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value), Error> {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        let request = if body.is_null() { request } else { request.json(body) };
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        let text = answer.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or_default()))
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(Method::GET, path, &Value::Null).await.unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, body) = self.ask(Method::POST, path, body).await.unwrap();
+        assert_eq!(status, 202, "{path}: {body}");
+        body
+    }
+
+    /// Reads the run's event stream until it has seen `wanted` of its epochs, or the end.
+    pub async fn follow(&self, run: &str, wanted: usize) {
+        self.try_follow(run, wanted).await.unwrap();
+    }
+
+    /// Whether it came so far; not so if the stream ended before.
+    pub async fn try_follow(&self, run: &str, wanted: usize) -> Result<bool, Error> {
+        let request = self.http.get(format!("{}/runs/{run}/events", self.url));
+        let mut stream = request.header("accept", "text/event-stream").send().await?;
+        let mut seen = String::new();
+        while let Some(chunk) = stream.chunk().await? {
+            seen += &String::from_utf8_lossy(&chunk);
+            if seen.matches("event: epoch").count() >= wanted || seen.contains("event: done") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub async fn events(&self, run: &str) -> Vec<Value> {
+        self.try_events(run).await.unwrap()
+    }
+
+    pub async fn try_events(&self, run: &str) -> Result<Vec<Value>, Error> {
+        let request = self.http.get(format!("{}/runs/{run}/events", self.url));
+        let answer = request.header("accept", "application/x-ndjson").send().await?;
+        let text = answer.error_for_status()?.text().await?;
+        Ok(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A training of under a second, always to the same weights.
+pub fn training(model: &str, tag: &str) -> Value {
+    json!({
+        "mode": "standard", "dataset": "digits", "model": model, "seed": 3, "tags": { "order": tag },
+        "hyperparameters": { "hidden": [4], "epochs": 3 },
+    })
+}
+
+/// What the weights of a run's version hash to.
+pub async fn weights_of(server: &Server, run: &Value) -> String {
+    assert_eq!(run["status"], "succeeded", "{run}");
+    let (model, version) = (run["model"].as_str().unwrap(), &run["version"]["version"]);
+    let version = server.get(&format!("/models/{model}/versions/{version}")).await;
+    version["metrics"]["weights_digest"].as_str().unwrap().to_owned()
+}
