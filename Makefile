@@ -1,6 +1,6 @@
 # Everything the project can do to itself. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test check deny openapi figures bench demo docker-check
+.PHONY: help test check deny openapi figures bench torture demo docker-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ $(PEERS)/installed: benches/peers/requirements.txt
 	python3 -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
+
+torture: ## a fault at every step of every write, and 120 kills at random moments; LETHE_TORTURE_SEED repeats one
+	LETHE_TORTURE=1 cargo test --locked --test survival -- --nocapture --test-threads 1
 
 figures: ## the pictures and numbers of the README, made by the program (needs MNIST)
 	cargo build --locked --release

@@ -207,7 +207,7 @@ impl<'a> Journal<'a> {
             if checkpoint.is_at_end_of_epoch() && !parts {
                 self.checkpoints.wait(checkpoint);
             } else {
-                self.record(self.with_checkpoint(checkpoint), vec![])?;
+                self.record(&self.with_checkpoint(checkpoint), &[])?;
             }
         }
         if parts { self.halted() } else { ControlFlow::Continue(()) }
@@ -277,9 +277,9 @@ impl<'a> Journal<'a> {
         let kept = checkpoint.map(|checkpoint| self.with_checkpoint(checkpoint)).unwrap_or_default();
         let event = NewEvent { kind: EventKind::Epoch, data: Value::Object(data) };
         let flow = if self.was_logged(&event) {
-            if kept.checkpoint.is_some() { self.record(kept, vec![]) } else { ControlFlow::Continue(()) }
+            if kept.checkpoint.is_some() { self.record(&kept, &[]) } else { ControlFlow::Continue(()) }
         } else {
-            self.record(self.with_progress(report, kept), vec![event])
+            self.record(&self.with_progress(report, kept), &[event])
         };
         self.next_epoch();
         flow?;
@@ -324,7 +324,7 @@ impl<'a> Journal<'a> {
     /// Records what begins now: a machine-readable word and a sentence.
     pub(super) fn phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()> {
         let data = json!({ "phase": phase, "detail": detail });
-        let flow = self.append(NewEvent { kind: EventKind::Phase, data }, RunChange::default());
+        let flow = self.append(NewEvent { kind: EventKind::Phase, data });
         self.begin();
         flow
     }
@@ -332,7 +332,7 @@ impl<'a> Journal<'a> {
     /// Records what the order left to the run to find out: a later attempt, and versions that come of it, take
     /// it from there.
     pub(super) fn settle(&mut self, work: Work) -> ControlFlow<()> {
-        self.record(RunChange { work: Some(Box::new(work)), ..RunChange::default() }, vec![])?;
+        self.record(&RunChange { work: Some(Box::new(work)), ..RunChange::default() }, &[])?;
         self.halted()
     }
 
@@ -356,18 +356,17 @@ impl<'a> Journal<'a> {
         self.halt
     }
 
-    fn append(&mut self, event: NewEvent, change: RunChange) -> ControlFlow<()> {
+    fn append(&mut self, event: NewEvent) -> ControlFlow<()> {
         if !self.was_logged(&event) {
-            self.record(change, vec![event])?;
+            self.record(&RunChange::default(), &[event])?;
         }
         self.halted()
     }
 
     /// Whether it was recorded. What follows from that is another question.
-    fn record(&mut self, change: RunChange, events: Vec<NewEvent>) -> ControlFlow<()> {
-        let (checkpoint, superfluous) = (change.checkpoint.clone(), change.superfluous.clone());
+    fn record(&mut self, change: &RunChange, events: &[NewEvent]) -> ControlFlow<()> {
         let recorded = patiently(StoreError::is_transient, || {
-            let recorded = self.shared.record(self.run.id, self.fence, change.clone(), events.clone());
+            let recorded = self.shared.record(self.run.id, self.fence, change.clone(), events.to_vec());
             self.shared.runtime.block_on(recorded)
         });
         match recorded {
@@ -377,8 +376,8 @@ impl<'a> Journal<'a> {
                 return ControlFlow::Break(());
             }
         }
-        if let Some(checkpoint) = checkpoint {
-            self.checkpoints.keep(*checkpoint, &superfluous);
+        if let Some(checkpoint) = &change.checkpoint {
+            self.checkpoints.keep(Checkpoint::clone(checkpoint), &change.superfluous);
         }
         ControlFlow::Continue(())
     }

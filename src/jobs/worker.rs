@@ -68,11 +68,13 @@ fn work(mut seat: Seat) {
     }
 }
 
-/// Carries out a run. Should that fail in a way nobody foresaw, the thread lives on, and the end of its lease takes
-/// the run back.
+/// Carries out a run. Should that fail where nobody foresaw it, the run fails with it; should even that fail, the thread
+/// lives on, and the end of its lease takes the run back.
 fn attend(shared: &Shared, run: &Run, control: &Control) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| carry_out(shared, run, control))) {
-        tracing::error!(run.id = %run.id, panic = text(&*panic), "ending a run met a fault of the program");
+    let Err(panic) = catch_unwind(AssertUnwindSafe(|| carry_out(shared, run, control))) else { return };
+    tracing::error!(run.id = %run.id, panic = text(&*panic), "ending a run met a fault of the program");
+    let ending = fault(&*panic);
+    if catch_unwind(AssertUnwindSafe(|| write(shared, run, control.fence, &ending))).is_err() {
         shared.runtime.block_on(shared.abandon(run.id, control.fence));
     }
 }
@@ -104,7 +106,7 @@ fn carry_out(shared: &Shared, run: &Run, control: &Control) {
         }
         Err(error) => of_store_error(&error),
     };
-    write(shared, run, control.fence, ending);
+    write(shared, run, control.fence, &ending);
 }
 
 /// The ending that follows from what the work gave back.
@@ -132,9 +134,7 @@ fn judge(done: Result<Result<Outcome, Failure>, Box<dyn Any + Send>>, halt: Opti
         }
         (Ok(Err(Failure::Failed(error))), _) => Ending::Left(RunChange::failed(error)),
         (Ok(Err(Failure::Store(error))), _) => of_store_error(&error),
-        (Err(panic), _) => {
-            failed("internal_error", format!("the run met a fault of the program: {}", text(&*panic)))
-        }
+        (Err(panic), _) => fault(&*panic),
     }
 }
 
@@ -160,18 +160,22 @@ fn failed(code: &str, message: impl Into<String>) -> Ending {
     Ending::Left(RunChange::failed(RunError { code: code.into(), message: message.into() }))
 }
 
+fn fault(panic: &(dyn Any + Send)) -> Ending {
+    failed("internal_error", format!("the run met a fault of the program: {}", text(panic)))
+}
+
 fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// Writes the ending. A second one if what was to be published no longer can be.
-fn write(shared: &Shared, run: &Run, fence: Fence, ending: Ending) {
-    let weights = match &ending {
+fn write(shared: &Shared, run: &Run, fence: Fence, ending: &Ending) {
+    let weights = match ending {
         Ending::Published(product) => Some(product.version),
         Ending::Reported(_) | Ending::Left(_) | Ending::Lost => None,
     };
-    let error = match end(shared, run, fence, &ending) {
+    let error = match end(shared, run, fence, ending) {
         Ok(status) => return tracing::info!(run.status = status.name(), "ended"),
         Err(error) => error,
     };
@@ -179,7 +183,7 @@ fn write(shared: &Shared, run: &Run, fence: Fence, ending: Ending) {
         discard(shared, weights);
     }
     match &error {
-        StoreError::Revoked { .. } => return write(shared, run, fence, of_store_error(&error)),
+        StoreError::Revoked { .. } => return write(shared, run, fence, &of_store_error(&error)),
         error if is_refusal(error) => tracing::warn!(%error, "another attempt has taken over"),
         _ => tracing::error!(%error, "cannot write how the run ended; it goes back to the queue"),
     }

@@ -73,8 +73,9 @@ impl Case {
             for step in *steps {
                 for life in lives_through(what, step) {
                     for action in ["error", "panic", "abort"] {
-                        for time in [1, 2] {
-                            cases.push(Self { life: *life, what, step, action, time });
+                        // behind a commit there is nothing left that could fail, only someone to die
+                        if (*step, action) != ("committed", "error") {
+                            cases.extend([1, 2].map(|time| Self { life: *life, what, step, action, time }));
                         }
                     }
                 }
@@ -92,10 +93,7 @@ impl Case {
     /// Whether this life passes the point so often.
     fn strikes(&self) -> bool {
         // a start takes back all there is at once
-        let once_a_start = self.what == "reconcile" && self.time == 2;
-        // behind a commit there is nothing left that could fail
-        let too_late = self.step == "committed" && self.action == "error";
-        !once_a_start && !too_late
+        !(self.what == "reconcile" && self.time == 2)
     }
 }
 
@@ -123,7 +121,7 @@ impl Beginning {
         let World { dir, .. } = world;
         let mut beginning = Self { dir, runs: ids, trained, forked: String::new(), unlearned: String::new() };
         let mut world = beginning.world("");
-        let fork = world.carry_out(&beginning.fork_path(0), &fork("1")).await;
+        let fork = world.carry_out(&beginning.fork_path(), &fork("1")).await;
         let unlearned = world.carry_out("/unlearn", &unlearning(1)).await;
         beginning.forked = weights_of(world.server(), &fork).await;
         beginning.unlearned = weights_of(world.server(), &unlearned).await;
@@ -141,8 +139,9 @@ impl Beginning {
         World::new(dir, ledger, faults)
     }
 
-    fn fork_path(&self, run: usize) -> String {
-        format!("/runs/{}/fork", self.runs[run])
+    /// Always of the same run: another may have checkpoints at the ends of other epochs.
+    fn fork_path(&self) -> String {
+        format!("/runs/{}/fork", self.runs[0])
     }
 }
 
@@ -283,7 +282,7 @@ impl World {
                     }
                 }
                 Life::Fork => {
-                    let run = self.carry_out(&beginning.fork_path(i), &fork(&tag)).await;
+                    let run = self.carry_out(&beginning.fork_path(), &fork(&tag)).await;
                     assert_eq!(weights_of(self.server(), &run).await, beginning.forked, "{}", self.faults);
                 }
                 Life::Unlearn => {

@@ -36,6 +36,14 @@ impl Ledger {
         self.runs.values().map(Vec::len).sum()
     }
 
+    /// Events that were read of a run.
+    pub fn read(&mut self, run: &str, log: Vec<Value>) {
+        if let Some(known) = self.runs.get_mut(run) {
+            assert_eq!(log[..known.len()], known[..], "what was read is still there");
+            *known = log;
+        }
+    }
+
     /// Every run acknowledged is there, with every event that was read; its log has neither gaps nor repetitions and
     /// tells how the run stands.
     pub async fn check(&mut self, server: &Server) {

@@ -7,9 +7,9 @@
 mod faults;
 mod kill;
 mod ledger;
-//mod moments;
+mod moments;
 mod server;
-//mod storage;
+mod storage;
 
 /// Whether the long form was asked for.
 fn is_torture() -> bool {

@@ -28,15 +28,7 @@ impl Server {
 
     /// With faults as `lethe::faults` reads them. `None` if it ended before it listened.
     pub fn with_faults(data_dir: &Path, faults: &str) -> Option<Self> {
-        let log = File::options().create(true).append(true).open(data_dir.join("server.log")).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_lethe"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--data-dir"])
-            .arg(data_dir)
-            .env("LETHE_FAULTS", faults)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut process = command(data_dir, faults).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(url) = line.trim().strip_prefix("listening on ").map(str::to_owned) else {
@@ -49,8 +41,12 @@ impl Server {
         Some(Self { process, url, http })
     }
 
-    pub fn kill(mut self) {
-        self.end();
+    /// Starts a server and kills it after so long, likely before it listens.
+    pub async fn kill_while_starting(data_dir: &Path, after: Duration) {
+        let mut process = command(data_dir, "").stdout(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(after).await;
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 
     /// It did not answer: that must be because its process ended itself, or is about to.
@@ -122,6 +118,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn command(data_dir: &Path, faults: &str) -> Command {
+    let log = File::options().create(true).append(true).open(data_dir.join("server.log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--data-dir"])
+        .arg(data_dir)
+        .env("LETHE_FAULTS", faults)
+        .stderr(log);
+    command
 }
 
 /// A training of under a second, always to the same weights.

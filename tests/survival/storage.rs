@@ -1,0 +1,151 @@
+//! A disk that is full, slow or damaged; a database that is locked or gone.
+
+use crate::server::{Server, training, weights_of};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, SqliteConnection};
+use std::fs;
+use std::path::Path;
+
+async fn train(server: &Server, model: &str) -> Value {
+    let run = server.post("/runs", &training(model, "1")).await;
+    end_of(server, &run).await
+}
+
+async fn end_of(server: &Server, run: &Value) -> Value {
+    let id = run["id"].as_str().unwrap();
+    server.follow(id, usize::MAX).await;
+    server.get(&format!("/runs/{id}")).await
+}
+
+async fn refused(server: &Server, method: Method, path: &str, body: &Value) -> (u16, String) {
+    let (status, problem) = server.ask(method, path, body).await.unwrap();
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{status} {problem}");
+    (status, problem["code"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_database_locked_by_another_process_is_waited_for_by_runs_and_told_to_clients() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::with_faults(dir.path(), "checkpoints.write=slow:200").unwrap();
+    let unharmed = train(&server, "unharmed").await;
+    let run = server.post("/runs", &training("waiting", "1")).await;
+    server.follow(run["id"].as_str().unwrap(), 1).await;
+    let mut other = SqliteConnection::connect(path(dir.path()).to_str().unwrap()).await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    let answer = refused(&server, Method::POST, "/runs", &training("m", "2")).await;
+    assert_eq!(answer, (503, "unavailable".to_owned()));
+    server.get("/runs").await;
+    other.execute("rollback").await.unwrap();
+    let ended = end_of(&server, &run).await;
+    assert_eq!(weights_of(&server, &ended).await, weights_of(&server, &unharmed).await);
+    assert_eq!(train(&server, "m").await["status"], "succeeded");
+}
+
+fn path(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("lethe.sqlite")
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_database_that_was_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.get("/readyz").await;
+    let away = dir.path().join("away");
+    fs::rename(path(dir.path()), &away).unwrap();
+    for (method, path, body) in
+        [(Method::POST, "/runs", training("m", "1")), (Method::GET, "/readyz", Value::Null)]
+    {
+        assert_eq!(refused(&server, method, path, &body).await, (503, "unavailable".to_owned()));
+    }
+    // another file in its place is not the same
+    fs::write(path(dir.path()), "").unwrap();
+    assert_eq!(refused(&server, Method::GET, "/readyz", &Value::Null).await.0, 503);
+    fs::rename(&away, path(dir.path())).unwrap();
+    server.get("/readyz").await;
+    assert_eq!(train(&server, "m").await["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_a_run_by_name_and_refuses_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::with_faults(dir.path(), "models.write=full@1,submit.commit=full@2").unwrap();
+    let ended = train(&server, "m").await;
+    assert_eq!(
+        (&ended["status"], &ended["error"]["code"]),
+        (&json!("failed"), &json!("disk_full")),
+        "{ended}"
+    );
+    let answer = refused(&server, Method::POST, "/runs", &training("m", "2")).await;
+    assert_eq!(answer, (507, "storage_full".to_owned()));
+    assert_eq!(
+        server.get("/runs").await["data"].as_array().unwrap().len(),
+        1,
+        "what was refused is not there"
+    );
+    assert_eq!(train(&server, "m").await["status"], "succeeded", "there is room again");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_for_a_moment_costs_a_run_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = "advance.commit=full@2,publish.begin=full@1,claim.commit=full@1,checkpoints.write=full@1";
+    let server = Server::with_faults(dir.path(), faults).unwrap();
+    let first = train(&server, "m").await;
+    assert_eq!(weights_of(&server, &first).await, weights_of(&server, &train(&server, "m").await).await);
+}
+
+#[tokio::test]
+async fn a_training_on_a_disk_too_full_for_checkpoints_goes_on_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::with_faults(dir.path(), "checkpoints.write=full").unwrap();
+    let ended = train(&server, "m").await;
+    assert_eq!(ended["status"], "succeeded", "{ended}");
+    let id = ended["id"].as_str().unwrap();
+    assert_eq!(server.get(&format!("/runs/{id}/checkpoints")).await["data"], json!([]));
+    assert_eq!(fs::read_dir(dir.path().join("checkpoints")).unwrap().count(), 0, "no halves are left");
+}
+
+#[tokio::test]
+async fn a_slow_disk_changes_no_bits_and_holds_up_no_cancel() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::with_faults(dir.path(), "advance.commit=slow:30,models.sync=slow:100").unwrap();
+    let slow = train(&server, "m").await;
+    let mut long = training("long", "1");
+    long["hyperparameters"]["epochs"] = json!(500);
+    let run = server.post("/runs", &long).await;
+    let id = run["id"].as_str().unwrap();
+    server.follow(id, 1).await;
+    server.post(&format!("/runs/{id}/cancel"), &json!({})).await;
+    assert_eq!(end_of(&server, &run).await["status"], "canceled");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let quick_server = Server::start(elsewhere.path());
+    let quick = train(&quick_server, "m").await;
+    assert_eq!(weights_of(&server, &slow).await, weights_of(&quick_server, &quick).await);
+}
+
+#[tokio::test]
+async fn a_damaged_model_is_refused_and_the_others_are_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let [damaged, whole] = [train(&server, "damaged").await, train(&server, "whole").await];
+    assert_eq!(whole["status"], "succeeded");
+    let version = server.get("/models/damaged/versions/1").await["id"].as_str().unwrap().to_owned();
+    drop(server);
+    let file = dir.path().join(format!("models/{version}.safetensors"));
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, bytes).unwrap();
+
+    let server = Server::start(dir.path());
+    let row = json!({ "inputs": [vec![0; 784]] });
+    let answer = refused(&server, Method::POST, "/models/damaged/predict", &row).await;
+    assert_eq!(answer, (500, "internal".to_owned()));
+    let (status, answer) = server.ask(Method::POST, "/models/whole/predict", &row).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    let order = json!({ "model": "damaged", "forget": { "class": 3 }, "method": "gradient_ascent", "verify": "quick" });
+    let run = server.post("/unlearn", &order).await;
+    let run = end_of(&server, &run).await;
+    assert_eq!(run["error"]["code"], "weights_damaged", "{run}");
+    assert_eq!(damaged["status"], "succeeded");
+}
