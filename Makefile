@@ -44,8 +44,8 @@ $(PEERS)/installed: benches/peers/requirements.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
-torture: ## a fault at every step of every write, and 120 kills at random moments; LETHE_TORTURE_SEED repeats one
-	LETHE_TORTURE=1 cargo test --locked --test survival -- --nocapture --test-threads 1
+torture: ## a fault at every step of every write, 120 kills at random moments, 40 full disks (needs root)
+	LETHE_TORTURE=1 cargo test --locked --test survival -- --include-ignored --nocapture --test-threads 1
 
 figures: ## the pictures and numbers of the README, made by the program (needs MNIST)
 	cargo build --locked --release

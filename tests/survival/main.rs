@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod faults;
+mod full_disk;
 mod kill;
 mod ledger;
 mod moments;

@@ -209,7 +209,8 @@ async fn a_server_killed_at_random_moments_keeps_all_it_acknowledged() {
         server.follow(id, usize::MAX).await;
         let run = server.get(&format!("/runs/{id}")).await;
         let ending = run["error"]["code"].as_str().or(run["status"].as_str()).unwrap().to_owned();
-        let is_expected = ["succeeded", "canceled", "parent_revoked", "worker_lost"].contains(&&*ending);
+        let is_expected =
+            ["succeeded", "canceled", "parent_revoked", "version_revoked", "worker_lost"].contains(&&*ending);
         assert!(is_expected, "{run}");
         *endings.entry(ending).or_default() += 1;
         if run["kind"] == "train" && run["status"] == "succeeded" && run["forked_from"].is_null() {

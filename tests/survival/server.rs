@@ -28,7 +28,18 @@ impl Server {
 
     /// With faults as `lethe::faults` reads them. `None` if it ended before it listened.
     pub fn with_faults(data_dir: &Path, faults: &str) -> Option<Self> {
-        let mut process = command(data_dir, faults).stdout(Stdio::piped()).spawn().unwrap();
+        Self::spawn(command(data_dir, faults))
+    }
+
+    /// Without a log, which would need room on the same disk.
+    pub fn quiet(data_dir: &Path) -> Option<Self> {
+        let mut command = command_of(data_dir);
+        command.stderr(Stdio::null());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Option<Self> {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(url) = line.trim().strip_prefix("listening on ").map(str::to_owned) else {
@@ -122,12 +133,14 @@ impl Drop for Server {
 
 fn command(data_dir: &Path, faults: &str) -> Command {
     let log = File::options().create(true).append(true).open(data_dir.join("server.log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    let mut command = command_of(data_dir);
+    command.env("LETHE_FAULTS", faults).stderr(log);
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--data-dir"])
-        .arg(data_dir)
-        .env("LETHE_FAULTS", faults)
-        .stderr(log);
+}
+
+fn command_of(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--data-dir"]).arg(data_dir);
     command
 }
 
