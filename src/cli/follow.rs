@@ -156,6 +156,12 @@ pub async fn follow(client: &Client, id: &str, name: &str, screen: &Screen) -> R
                 epochs.push(data);
             }
             "phase" => meter.say(data["detail"].as_str().or(data["phase"].as_str()).unwrap_or_default()),
+            "alert" => screen.say(&format!(
+                "{name}: alert {} in epoch {}: {}",
+                data["code"].as_str().unwrap_or_default(),
+                data["epoch"],
+                data["detail"].as_str().unwrap_or_default()
+            )),
             "done" => break,
             _ => {}
         }

@@ -12,6 +12,7 @@ pub enum EventKind {
     Status,
     Epoch,
     Checkpoint,
+    Alert,
     Phase,
     Model,
     Done,
@@ -23,8 +24,11 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const fn is_durable(self) -> bool {
-        matches!(self, Self::Status | Self::Epoch | Self::Checkpoint | Self::Phase | Self::Model | Self::Done)
+    pub const DURABLE: [Self; 7] =
+        [Self::Status, Self::Epoch, Self::Checkpoint, Self::Alert, Self::Phase, Self::Model, Self::Done];
+
+    pub fn is_durable(self) -> bool {
+        Self::DURABLE.contains(&self)
     }
 
     pub const fn name(self) -> &'static str {
@@ -32,6 +36,7 @@ impl EventKind {
             Self::Status => "status",
             Self::Epoch => "epoch",
             Self::Checkpoint => "checkpoint",
+            Self::Alert => "alert",
             Self::Phase => "phase",
             Self::Model => "model",
             Self::Done => "done",

@@ -5,6 +5,7 @@ use super::control::{Ask, Control};
 use super::patience::patiently;
 use super::shared::Shared;
 use crate::domain::{Best, Checkpoint, EventKind, Progress, Run, Work};
+use crate::health::{Alert, Data, Observed, Watcher};
 use crate::nn::{BatchReport, State};
 use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
 use crate::unlearn::GuardReport;
@@ -70,6 +71,9 @@ pub(super) struct Journal<'a> {
     last_batch: Instant,
     batches: u64,
     last_whisper: Option<Instant>,
+    /// Epochs that earlier attempts logged, for whoever watches over the run's health.
+    past: Vec<Value>,
+    health: Option<Watcher>,
     /// What the guard saw last, for the next whisper.
     guard: Option<GuardReport>,
     checkpoints: Checkpoints,
@@ -86,15 +90,20 @@ impl<'a> Journal<'a> {
         run: &Run,
         control: &'a Control,
     ) -> Result<Self, StoreError> {
-        let mut logged = BTreeMap::new();
+        let (mut logged, mut past) = (BTreeMap::new(), Vec::new());
         if run.attempt > 1 {
             let mut after = 0;
             while after < run.last_seq {
                 let page = shared.store.events(run.id, after, LOG_PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = last.seq;
-                for key in page.iter().filter_map(|event| key(event.kind, &event.data)) {
-                    *logged.entry(key).or_default() += 1;
+                for event in page {
+                    if let Some(key) = key(event.kind, &event.data) {
+                        *logged.entry(key).or_default() += 1;
+                    }
+                    if event.kind == EventKind::Epoch {
+                        past.push(event.data);
+                    }
                 }
             }
         }
@@ -116,6 +125,8 @@ impl<'a> Journal<'a> {
             last_batch: now,
             batches: 0,
             last_whisper: None,
+            past,
+            health: None,
             guard: None,
             checkpoints,
             head_start: 0.0,
@@ -258,6 +269,8 @@ impl<'a> Journal<'a> {
     /// Records a finished epoch, with its times, and the run's progress.
     pub(super) fn epoch(&mut self, report: &Epoch) -> ControlFlow<()> {
         if report.measures.iter().any(|(_, value)| value.is_some_and(|value| !value.is_finite())) {
+            // the run ends whatever comes of telling
+            let _ = self.alert(&Alert::of_no_number(report.epoch));
             self.halt = Some(Halt::Diverged { epoch: report.epoch });
             return ControlFlow::Break(());
         }
@@ -279,11 +292,39 @@ impl<'a> Journal<'a> {
         let flow = if self.was_logged(&event) {
             if kept.checkpoint.is_some() { self.record(&kept, &[]) } else { ControlFlow::Continue(()) }
         } else {
-            self.record(&self.with_progress(report, kept), &[event])
+            let mut events = vec![event];
+            events.extend(self.see(report).iter().map(alert_event));
+            self.record(&self.with_progress(report, kept), &events)
         };
         self.next_epoch();
         flow?;
         self.halted_soon(Instant::now())
+    }
+
+    /// From here on every epoch is looked at for signs that something is wrong; so are those of earlier attempts, of
+    /// which everything was told.
+    pub(super) fn watch_health(&mut self, data: Data) {
+        let mut watcher = Watcher::new(data);
+        for epoch in std::mem::take(&mut self.past) {
+            let number =
+                epoch["epoch"].as_u64().and_then(|number| number.try_into().ok()).unwrap_or_default();
+            if let Some(observed) = Observed::from_measures(number, |name| epoch[name].as_f64()) {
+                watcher.see(observed);
+            }
+        }
+        self.health = Some(watcher);
+    }
+
+    fn see(&mut self, report: &Epoch) -> Vec<Alert> {
+        let measure =
+            |name: &str| report.measures.iter().find(|(n, _)| *n == name).and_then(|(_, value)| *value);
+        let observed = Observed::from_measures(report.epoch, measure);
+        self.health.as_mut().zip(observed).map(|(health, observed)| health.see(observed)).unwrap_or_default()
+    }
+
+    /// Records an alert that no epoch tells of.
+    pub(super) fn alert(&mut self, alert: &Alert) -> ControlFlow<()> {
+        self.append(alert_event(alert))
     }
 
     /// `change` with the progress and the best that an epoch brings.
@@ -405,10 +446,21 @@ impl<'a> Journal<'a> {
     }
 }
 
+fn alert_event(alert: &Alert) -> NewEvent {
+    let data = json!({
+        "code": alert.code,
+        "epoch": alert.epoch,
+        "since_epoch": alert.since_epoch,
+        "detail": alert.detail,
+    });
+    NewEvent { kind: EventKind::Alert, data }
+}
+
 /// What makes an event the same in every attempt; `None` for those that are not repeated.
 fn key(kind: EventKind, data: &Value) -> Option<String> {
     match kind {
         EventKind::Epoch => Some(format!("epoch {}", data["epoch"])),
+        EventKind::Alert => Some(format!("alert {}", data["code"])),
         EventKind::Phase => Some(format!("phase {} {}", data["phase"], data["detail"])),
         _ => None,
     }

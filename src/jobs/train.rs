@@ -5,7 +5,8 @@ use super::journal::{Epoch, Journal};
 use crate::artifacts::Model;
 use crate::data::{DataError, Dataset, DownloadProgress};
 use crate::domain::{DatasetRef, Run, Train};
-use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, State, TrainError, Trained};
+use crate::health::{Alert, Data};
+use crate::nn::{self, BatchReport, EpochReport, Mlp, Probe, Problem, Samples, State, TrainError, Trained};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -59,13 +60,19 @@ pub(super) fn execute(
 /// Goes on from the newest checkpoint that fits; a run without one begins at the beginning, unless it is a fork, which
 /// has none.
 fn train(order: &Train, problem: &Problem<'_>, journal: &mut Journal<'_>) -> Result<Trained, Failure> {
-    while let Some(state) = journal.resume() {
-        match nn::resume(&order.recipe, problem, state, &mut Watch { journal }) {
+    journal.watch_health(Data {
+        n_classes: problem.train.n_classes(),
+        n_test: problem.test.n_rows(),
+        n_probe: Probe::n_rows_of(problem.train.n_rows()),
+    });
+    let mut watch = Watch { journal, probe: None, samples: problem.train };
+    while let Some(state) = watch.journal.resume() {
+        match nn::resume(&order.recipe, problem, state, &mut watch) {
             Err(error @ TrainError::Misfit(_)) => {
                 tracing::warn!(%error, "a checkpoint cannot be gone on with");
-                journal.give_up_newest();
+                watch.journal.give_up_newest();
             }
-            other => return Ok(other?),
+            other => return watch.outcome(other),
         }
     }
     if order.forked_from.is_some() {
@@ -74,7 +81,8 @@ fn train(order: &Train, problem: &Problem<'_>, journal: &mut Journal<'_>) -> Res
             &"what the run was to go on from cannot be read any more",
         ));
     }
-    Ok(nn::train(&order.recipe, problem, &mut Watch { journal })?)
+    let trained = nn::train(&order.recipe, problem, &mut watch);
+    watch.outcome(trained)
 }
 
 /// Opens exactly the rows a run was accepted for, downloading them if need be.
@@ -119,6 +127,19 @@ impl From<TrainError> for Failure {
 /// Passes a training on to the journal.
 struct Watch<'a, 'b> {
     journal: &'a mut Journal<'b>,
+    /// Made when the network's shape is known.
+    probe: Option<Probe>,
+    samples: Samples<'a>,
+}
+
+impl Watch<'_, '_> {
+    fn outcome(self, result: Result<Trained, TrainError>) -> Result<Trained, Failure> {
+        if let Err(TrainError::NonFinite { epoch, .. }) = &result {
+            // the run ends whatever comes of telling
+            let _ = self.journal.alert(&Alert::of_no_number(*epoch));
+        }
+        Ok(result?)
+    }
 }
 
 impl nn::Observer for Watch<'_, '_> {
@@ -126,7 +147,9 @@ impl nn::Observer for Watch<'_, '_> {
         self.journal.batch(report)
     }
 
-    fn on_epoch(&mut self, report: &EpochReport, _model: &Mlp) -> ControlFlow<()> {
+    fn on_epoch(&mut self, report: &EpochReport, model: &Mlp) -> ControlFlow<()> {
+        let probe = self.probe.get_or_insert_with(|| Probe::new(model.shape(), self.samples.n_rows()));
+        let seen = probe.look(model, self.samples);
         let mut measures = vec![
             ("train_loss", Some(report.train_loss)),
             ("train_accuracy", Some(report.train_accuracy)),
@@ -135,6 +158,8 @@ impl nn::Observer for Watch<'_, '_> {
             ("reported_accuracy", Some(report.reported_accuracy)),
             ("lr", Some(report.learning_rate)),
             ("grad_norm", Some(report.grad_norm)),
+            ("probe_accuracy", Some(seen.accuracy)),
+            ("dead_units", seen.dead_units),
         ];
         if report.holdout_loss.is_some() {
             measures.push(("holdout_loss", report.holdout_loss));

@@ -182,6 +182,12 @@ impl Batch {
         Panels::new(self.capacity, self.shape.n_classes()).copy_row(&self.activations[last], row, out);
     }
 
+    /// Copies what hidden layer `layer` makes of row `row` out. Only behind [`forward`](Self::forward).
+    pub fn copy_hidden(&self, layer: usize, row: usize, out: &mut [f32]) {
+        let panels = Panels::new(self.capacity, self.shape.widths[layer + 1]);
+        panels.copy_row(&self.activations[layer + 1], row, out);
+    }
+
     /// Computes every row's cross-entropy and turns its logits into their gradient (unscaled: of that row's loss).
     pub fn loss(&mut self) {
         self.loss_by(|_, target, logits| cross_entropy_in_place(logits, target));

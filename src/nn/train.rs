@@ -183,7 +183,8 @@ pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_clas
         + if recipe.shards() > 1 { network } else { 0 };
     // row lists with the order's scratch
     let rows = 24 * n_rows as u128;
-    params + rows + batch + measuring
+    // measured by the training itself, and by whoever looks on with a `Probe`
+    params + rows + batch + 2 * measuring
 }
 
 /// Bytes of a training's [`State`]: each network's weights, velocity and best weights.

@@ -243,8 +243,7 @@ impl Place<'_> {
 }
 
 fn event_kind(name: &str) -> Option<EventKind> {
-    use EventKind::{Checkpoint, Done, Epoch, Model, Phase, Status};
-    [Status, Epoch, Checkpoint, Phase, Model, Done].into_iter().find(|kind| kind.name() == name)
+    EventKind::DURABLE.into_iter().find(|kind| kind.name() == name)
 }
 
 /// A column of ids.

@@ -226,6 +226,7 @@ class Shown {
     this.epoch = make("p", { class: "numbers" });
     this.batch = make("progress", { max: "1", value: "0", "aria-label": `${this.name}: this epoch's mini-batches` });
     this.detail = make("p", { class: "hint numbers" });
+    this.alerts = make("ul", { class: "alerts", "aria-label": `${this.name}: alerts` });
     this.stop = make("button", { type: "button" }, "Cancel");
     this.stop.addEventListener("click", () => attempt(async () => {
       this.stop.disabled = true;
@@ -234,7 +235,7 @@ class Shown {
     const picture = make("a", { href: `/runs/${this.run.id}/chart.svg` }, "picture");
     const raw = make("a", { href: `/runs/${this.run.id}` }, "details");
     this.element = make("article", { class: `card ${this.tone}` },
-      make("h3", {}, this.name, this.badge), this.epoch, this.batch, this.detail,
+      make("h3", {}, this.name, this.badge), this.epoch, this.batch, this.detail, this.alerts,
       make("div", { class: "actions" }, this.stop, picture, raw));
     $("runs").append(this.element);
   }
@@ -273,6 +274,11 @@ class Shown {
     on("batch", (data) => {
       this.batch.value = data.batch / data.batches;
       this.detail.textContent = `mini-batch ${data.batch} of ${data.batches} · running loss ${data.loss?.toFixed(3) ?? "–"}`;
+    });
+    on("alert", (data) => {
+      const text = `${data.code.replaceAll("_", " ")}, epoch ${data.epoch}: ${data.detail}`;
+      this.alerts.append(make("li", {}, text));
+      $("live").textContent = `${this.name}: ${text}`;
     });
     on("phase", (data) => { this.detail.textContent = data.detail ?? data.phase; });
     on("done", (data) => {

@@ -1,5 +1,6 @@
 //! The engine, driven step by step by a trainer that does only what the test says.
 
+mod alerts;
 mod audit;
 mod checkpoints;
 mod endings;
