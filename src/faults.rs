@@ -31,6 +31,7 @@ pub const POINTS: &[(&str, &[&str])] = &[
     ("reconcile", TRANSACTION),
     ("renew", TRANSACTION),
     ("delete_run", TRANSACTION),
+    ("prune", TRANSACTION),
     ("set_alias", TRANSACTION),
     ("delete_alias", TRANSACTION),
     ("revoke", TRANSACTION),

@@ -53,6 +53,8 @@ impl EventKind {
 pub struct Event {
     pub run: Uuid,
     pub seq: u64,
+    /// Place in the log of all runs, in the order of the commits.
+    pub position: u64,
     pub kind: EventKind,
     pub data: serde_json::Value,
     pub at: DateTime<Utc>,

@@ -241,7 +241,14 @@ mod tests {
     use serde_json::json;
 
     fn epoch(data: Value) -> Event {
-        Event { run: Uuid::nil(), seq: 1, kind: EventKind::Epoch, data, at: DateTime::UNIX_EPOCH }
+        Event {
+            run: Uuid::nil(),
+            seq: 1,
+            position: 1,
+            kind: EventKind::Epoch,
+            data,
+            at: DateTime::UNIX_EPOCH,
+        }
     }
 
     #[test]

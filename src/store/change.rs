@@ -1,8 +1,9 @@
 //! The one way a run changes: its row, and the events that tell of it, in the caller's transaction.
 
 use super::row::{big, json, now};
-use super::{StoreError, checkpoint};
+use super::{StoreError, checkpoint, log};
 use crate::domain::{Best, Checkpoint, Event, EventKind, Progress, Run, RunError, Status, Work};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
@@ -14,7 +15,8 @@ const UPDATE_RUN: &str = "update run
 
 const UPDATE_WORK: &str = "update run set work = $2 where run_id = $1";
 
-const INSERT_EVENT: &str = "insert into event (run_id, seq, kind, data, at_ms) values ($1, $2, $3, $4, $5)";
+const INSERT_EVENT: &str = "insert into event (run_id, seq, position, kind, data, at_ms)
+    values ($1, $2, $3, $4, $5, $6)";
 
 /// An event about to be written; the store numbers and dates it and adds `run` and `seq` to `data`.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,10 +115,7 @@ pub(super) async fn apply(
             .await?;
         run.work = *work;
     }
-    let events = number(run, events, at);
-    for event in &events {
-        insert_event(&mut *connection, event).await?;
-    }
+    let events = append(&mut *connection, run, events, at).await?;
     sqlx::query(UPDATE_RUN)
         .bind(run.id.to_string())
         .bind(run.status.name())
@@ -169,29 +168,43 @@ fn done_event(run: &Run) -> NewEvent {
     NewEvent { kind: EventKind::Done, data }
 }
 
-/// Numbers `events` from the run's last one on.
-pub(super) fn number(run: &mut Run, events: Vec<NewEvent>, at: chrono::DateTime<chrono::Utc>) -> Vec<Event> {
-    events
-        .into_iter()
-        .map(|new| {
-            run.last_seq += 1;
-            let mut data = Map::new();
-            data.insert("run".into(), json!(run.id));
-            data.insert("seq".into(), json!(run.last_seq));
-            match new.data {
-                Value::Object(fields) => data.extend(fields),
-                other => drop(data.insert("value".into(), other)),
-            }
-            Event { run: run.id, seq: run.last_seq, kind: new.kind, data: Value::Object(data), at }
-        })
-        .collect()
+/// Numbers `events` from the run's last one on, gives them the next places in the log of all, and writes them.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    run: &mut Run,
+    events: Vec<NewEvent>,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let before = log::take_places(connection, events.len()).await? - events.len() as u64;
+    let events: Vec<Event> =
+        (before + 1..).zip(events).map(|(position, new)| number(run, position, new, at)).collect();
+    for event in &events {
+        insert_event(&mut *connection, event).await?;
+    }
+    Ok(events)
 }
 
-pub(super) async fn insert_event(connection: &mut SqliteConnection, event: &Event) -> Result<(), StoreError> {
+fn number(run: &mut Run, position: u64, new: NewEvent, at: DateTime<Utc>) -> Event {
+    run.last_seq += 1;
+    let mut data = Map::new();
+    data.insert("run".into(), json!(run.id));
+    data.insert("seq".into(), json!(run.last_seq));
+    match new.data {
+        Value::Object(fields) => data.extend(fields),
+        other => drop(data.insert("value".into(), other)),
+    }
+    Event { run: run.id, seq: run.last_seq, position, kind: new.kind, data: Value::Object(data), at }
+}
+
+async fn insert_event(connection: &mut SqliteConnection, event: &Event) -> Result<(), StoreError> {
     debug_assert!(event.kind.is_durable(), "only durable events are stored");
     sqlx::query(INSERT_EVENT)
         .bind(event.run.to_string())
         .bind(big(event.seq))
+        .bind(big(event.position))
         .bind(event.kind.name())
         .bind(event.data.to_string())
         .bind(event.at.timestamp_millis())

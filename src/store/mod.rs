@@ -9,6 +9,7 @@ mod change;
 mod checkpoint;
 mod error;
 mod lease;
+mod log;
 mod open;
 mod place;
 mod publish;
@@ -27,6 +28,7 @@ mod tests;
 pub use change::{Fence, NewEvent, RunChange};
 pub use error::StoreError;
 pub use lease::Terms;
+pub use log::{LogPage, Retention, Scope};
 pub use publish::{Publication, Publish};
 pub use run::{Page, RunFilter};
 

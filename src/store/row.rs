@@ -39,6 +39,7 @@ pub(super) struct RunRow {
 pub(super) struct EventRow {
     run_id: String,
     seq: i64,
+    position: i64,
     kind: String,
     data: String,
     at_ms: i64,
@@ -132,6 +133,7 @@ impl TryFrom<EventRow> for Event {
         Ok(Self {
             run: at.uuid("run_id", &row.run_id)?,
             seq: at.number("seq", row.seq)?,
+            position: at.number("position", row.position)?,
             kind: event_kind(&row.kind).ok_or_else(|| at.corrupt("kind", &row.kind))?,
             data: at.json("data", &row.data)?,
             at: at.time("at_ms", row.at_ms)?,

@@ -38,7 +38,7 @@ const SET_LAST_SEQ: &str = "update run set last_seq = $2 where run_id = $1";
 const DELETE: &str = "delete from run where run_id = $1";
 const IS_BLANK: &str = "select not exists (select 1 from run) and not exists (select 1 from version)";
 const REPORT: &str = "select report from run where run_id = $1";
-const EVENTS: &str = "select run_id, seq, kind, data, at_ms from event
+const EVENTS: &str = "select run_id, seq, position, kind, data, at_ms from event
     where run_id = $1 and seq > $2 order by seq limit $3";
 
 /// The run and its first event, as part of a transaction.
@@ -73,8 +73,7 @@ pub(super) async fn insert(tx: &mut SqliteConnection, run: Run) -> Result<(Run, 
         .execute(&mut *tx)
         .await?;
     let first = status_event(&run, None);
-    let event = change::number(&mut run, vec![first], now()).remove(0);
-    change::insert_event(tx, &event).await?;
+    let event = change::append(tx, &mut run, vec![first], now()).await?.remove(0);
     sqlx::query(SET_LAST_SEQ).bind(run.id.to_string()).bind(big(run.last_seq)).execute(&mut *tx).await?;
     Ok((run, event))
 }
