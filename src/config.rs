@@ -1,5 +1,6 @@
 //! Settings: a flag, an environment variable and a default each. Read once, in `main`.
 
+use crate::store::Retention;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -29,12 +30,31 @@ pub struct Config {
     #[arg(long, env = "LETHE_MEMORY_LIMIT", default_value = "2GiB", value_name = "BYTES", global = true)]
     pub memory_limit: ByteSize,
 
+    /// Event streams open at the same time; more are told to come back later. Each may need an open file and 30 KiB.
+    #[arg(long, env = "LETHE_MAX_STREAMS", default_value_t = 6_000, value_name = "N", global = true,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_streams: u16,
+
+    /// Events kept in the log of all runs. The log of a run that ended before the oldest of them is cut down to its last
+    /// event, with its history and chart; runs, reports and versions stay.
+    #[arg(long, env = "LETHE_KEEP_EVENTS", default_value_t = 1_000_000, value_name = "N", global = true)]
+    pub keep_events: u64,
+
+    /// The same by age: days for which events are kept; without end if it is not given.
+    #[arg(long, env = "LETHE_KEEP_EVENTS_DAYS", value_name = "DAYS", global = true)]
+    pub keep_events_days: Option<u16>,
+
     /// What is logged on standard error, in `tracing` filter syntax.
     #[arg(long, env = "LETHE_LOG", default_value = "info", value_name = "FILTER", global = true)]
     pub log: String,
 }
 
 impl Config {
+    /// How much of the log of all runs is kept.
+    pub fn retention(&self) -> Retention {
+        Retention { events: self.keep_events, days: self.keep_events_days.map(u32::from) }
+    }
+
     /// Threads that train, at least one.
     pub fn train_threads(&self) -> usize {
         self.train_threads.map_or_else(

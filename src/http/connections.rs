@@ -5,7 +5,7 @@
 //! small reserve answers health checks and refuses everything else with a problem document, so that an
 //! orchestrator sees a busy server instead of a dead one; beyond the reserve a connection is closed unheard.
 
-use super::state::{AppState, MAX_STREAMS};
+use super::state::AppState;
 use super::{KIB, WAITING_TIMEOUT};
 use axum::Router;
 use axum::serve::Listener;
@@ -29,7 +29,7 @@ const SEND_BUFFER: usize = 64 * KIB;
 const READ_BUFFER: usize = 64 * KIB;
 const MAX_HEADERS: usize = 64;
 /// Connections for everything but event streams, when all of those are open.
-const BESIDE_STREAMS: usize = 536;
+pub(super) const BESIDE_STREAMS: usize = 536;
 
 /// Bounds on connections.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            ordinary: MAX_STREAMS + BESIDE_STREAMS,
+            ordinary: 1_000 + BESIDE_STREAMS,
             reserve: 64,
             header: Duration::from_secs(10),
             reserve_header: Duration::from_secs(2),
@@ -67,6 +67,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// With room for so many event streams.
+    pub fn with_streams(n_streams: usize) -> Self {
+        Self { ordinary: n_streams + BESIDE_STREAMS, ..Self::default() }
+    }
+
     /// File descriptors a server at its bounds needs, with some for the database, datasets and weights.
     pub fn descriptors(&self) -> u64 {
         (self.ordinary + self.reserve + 256) as u64

@@ -33,7 +33,7 @@ mod view;
 
 pub use error::{Code, FieldError, Problem};
 pub use openapi::yaml as openapi_yaml;
-pub use state::{App, AppState, MAX_STREAMS};
+pub use state::{App, AppState, Bounds};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -74,6 +74,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(control::resume_run))
         .routes(routes!(checkpoints::list_checkpoints))
         .routes(routes!(events::get_run_events))
+        .routes(routes!(events::get_events))
         .routes(routes!(metrics::get_run_metrics))
         .routes(routes!(metrics::get_run_report))
         .routes(routes!(metrics::get_run_chart))

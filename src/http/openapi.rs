@@ -123,6 +123,7 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
         ],
     ),
     ("get_run_events", &[Code::RunNotFound, Code::InvalidCursor, Code::NotAcceptable]),
+    ("get_events", &[Code::RunNotFound, Code::InvalidCursor, Code::NotAcceptable]),
     ("get_run_metrics", &[Code::RunNotFound, Code::NotAcceptable]),
     ("get_run_report", &[Code::RunNotFound, Code::ReportNotFound]),
     ("get_run_chart", &[Code::RunNotFound]),

@@ -1,12 +1,13 @@
 //! The server's life: lock the data folder, open everything, listen, serve, end.
 
 use super::connections::{self, Limits as ConnectionLimits};
-use super::state::AppState;
+use super::state::{AppState, Bounds};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::config::Config;
 use crate::data::Catalogue;
 use crate::jobs::{Engine, Limits, StartError};
-use crate::store::{Store, StoreError};
+use crate::store::{Retention, Store, StoreError};
+use chrono::Utc;
 use std::fs::{File, TryLockError};
 use std::io::{self, IsTerminal, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 /// How long requests that were under way may take once the server is to end: with what follows it less than the
 /// ten seconds containers are commonly given.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How often the log is brought back within its bounds.
+const PRUNING: Duration = Duration::from_mins(1);
 /// Time for answers already made to leave, after which connections nobody reads from are dropped.
 const FLUSH: Duration = Duration::from_millis(250);
 /// How long the health check waits.
@@ -53,6 +56,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     state: AppState,
+    limits: ConnectionLimits,
+    retention: Retention,
     _lock: DataDirLock,
 }
 
@@ -76,8 +81,11 @@ impl Server {
         let limits = Limits { train_threads: config.train_threads(), memory: config.memory_limit.0 };
         let engine = Engine::start(store, artifacts, catalogue, limits).await?;
         lock.announce(&url_of(address)).map_err(in_data_dir)?;
-        let state = AppState::new(engine, config.memory_limit, shutdown);
-        Ok(Self { listener, address, state, _lock: lock })
+        let bounds = Bounds { memory: config.memory_limit, streams: config.max_streams.into() };
+        let state = AppState::new(engine, bounds, shutdown);
+        let limits = ConnectionLimits::with_streams(config.max_streams.into());
+        let retention = config.retention();
+        Ok(Self { listener, address, state, limits, retention, _lock: lock })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -98,7 +106,7 @@ impl Server {
     pub async fn run(self) {
         let state = self.state.clone();
         let shutdown = state.shutdown.clone();
-        let serving = connections::serve(self.listener, state.clone(), ConnectionLimits::default());
+        let serving = connections::serve(self.listener, state.clone(), self.limits);
         let answering = async {
             tokio::select! {
                 () = serving => {}
@@ -111,8 +119,33 @@ impl Server {
             shutdown.cancelled().await;
             state.engine.shutdown().await;
         };
-        tokio::join!(answering, giving_back);
+        let keeping = async {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = prune_regularly(&state.engine.store, self.retention) => {}
+            }
+        };
+        tokio::join!(answering, giving_back, keeping);
         state.engine.store.close().await;
+    }
+}
+
+/// Keeps the log within its bounds, without an end.
+async fn prune_regularly(store: &Store, retention: Retention) {
+    let mut rounds = tokio::time::interval(PRUNING);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        loop {
+            match store.prune(retention, Utc::now()).await {
+                Ok(0) => break,
+                Ok(n_runs) => tracing::info!(n_runs, "cut down the logs of runs that ended long ago"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot prune the log; the next round does");
+                    break;
+                }
+            }
+        }
     }
 }
 
@@ -207,7 +240,7 @@ pub fn serve_command(config: &Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    raise_descriptor_limit();
+    raise_descriptor_limit(config.max_streams.into());
     let served = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let server = Server::open(config, shutdown.clone()).await?;
@@ -225,8 +258,8 @@ pub fn serve_command(config: &Config) -> ExitCode {
 }
 
 /// Shells commonly allow 1,024 open files, which is less than the connections there may be.
-fn raise_descriptor_limit() {
-    let needed = ConnectionLimits::default().descriptors();
+fn raise_descriptor_limit(n_streams: usize) {
+    let needed = ConnectionLimits::with_streams(n_streams).descriptors();
     match rlimit::increase_nofile_limit(needed) {
         Ok(allowed) if allowed < needed => {
             tracing::warn!(allowed, needed, "few files may be open: fewer connections are possible");

@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use super::events::Feeds;
 use super::view::RunView;
 use crate::config::ByteSize;
 use crate::domain::Run;
@@ -11,8 +12,14 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Event streams open at the same time; each costs a subscription and a kernel send buffer.
-pub const MAX_STREAMS: usize = 1_000;
+/// How much clients may take up.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// For one run.
+    pub memory: ByteSize,
+    /// Event streams open at the same time; each costs a subscription and a kernel send buffer.
+    pub streams: usize,
+}
 
 #[derive(Debug)]
 pub struct App {
@@ -22,6 +29,7 @@ pub struct App {
     /// Cancelled when the server is to end; every event stream watches it.
     pub shutdown: CancellationToken,
     pub(super) streams: Arc<Semaphore>,
+    pub(super) feeds: Feeds,
     /// Requests whose answer is not ready yet.
     pub(super) in_flight: AtomicUsize,
 }
@@ -31,15 +39,16 @@ pub struct App {
 pub struct AppState(Arc<App>);
 
 impl AppState {
-    pub fn new(engine: Engine, memory_limit: ByteSize, shutdown: CancellationToken) -> Self {
+    pub fn new(engine: Engine, bounds: Bounds, shutdown: CancellationToken) -> Self {
         let inference = Inference::new(engine.artifacts.clone());
-        let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+        let streams = Arc::new(Semaphore::new(bounds.streams));
         Self(Arc::new(App {
             engine,
             inference,
-            memory_limit,
+            memory_limit: bounds.memory,
             shutdown,
             streams,
+            feeds: Feeds::default(),
             in_flight: AtomicUsize::new(0),
         }))
     }
@@ -80,6 +89,7 @@ pub mod tests {
                 .await
                 .unwrap();
         engine.shutdown().await;
-        (AppState::new(engine, ByteSize(1 << 30), CancellationToken::new()), dir)
+        let bounds = Bounds { memory: ByteSize(1 << 30), streams: 1_000 };
+        (AppState::new(engine, bounds, CancellationToken::new()), dir)
     }
 }

@@ -13,9 +13,12 @@ const CAPACITY: usize = 256;
 /// Channels without listeners are cleared away whenever there are this many, and twice as many the next time.
 const FIRST_SWEEP: usize = 64;
 
-/// One channel for every run someone listens to, made on demand and dropped when nobody does.
+/// One channel for all runs, and one for every run someone listens to, made on demand and dropped when nobody does.
 #[derive(Debug)]
-pub(super) struct Hub(Mutex<Channels>);
+pub(super) struct Hub {
+    all: Sender<Notice>,
+    channels: Mutex<Channels>,
+}
 
 #[derive(Debug)]
 struct Channels {
@@ -25,7 +28,13 @@ struct Channels {
 
 impl Hub {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Channels { by_run: HashMap::new(), next_sweep: FIRST_SWEEP }))
+        let channels = Mutex::new(Channels { by_run: HashMap::new(), next_sweep: FIRST_SWEEP });
+        Self { all: channel(CAPACITY).0, channels }
+    }
+
+    /// Everything of every run.
+    pub(super) fn subscribe_all(&self) -> Receiver<Notice> {
+        self.all.subscribe()
     }
 
     pub(super) fn subscribe(&self, run: Uuid) -> Receiver<Notice> {
@@ -56,12 +65,14 @@ impl Hub {
     /// `data` is made only if someone listens.
     pub(super) fn whisper(&self, run: Uuid, kind: EventKind, data: impl FnOnce() -> Value) {
         let listened_to = self.lock().by_run.get(&run).is_some_and(|sender| sender.receiver_count() > 0);
-        if listened_to {
-            self.send(run, Notice::Ephemeral { kind, data: Arc::new(data()) });
+        if listened_to || self.all.receiver_count() > 0 {
+            self.send(run, Notice::Ephemeral { run, kind, data: Arc::new(data()) });
         }
     }
 
     fn send(&self, run: Uuid, notice: Notice) {
+        // the error means that nobody listens to all runs
+        let _ = self.all.send(notice.clone());
         let mut channels = self.lock();
         let nobody = channels.by_run.get(&run).is_some_and(|sender| sender.send(notice).is_err());
         if nobody {
@@ -71,7 +82,7 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Channels> {
         // every change is a single map operation: a panic elsewhere leaves nothing half done
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]

@@ -48,6 +48,7 @@ pub enum Notice {
     Durable(Arc<Event>),
     /// Not stored, no number; may be missed.
     Ephemeral {
+        run: Uuid,
         kind: EventKind,
         data: Arc<Value>,
     },
@@ -227,6 +228,12 @@ impl Engine {
     /// is ever heard of a run that had already ended.
     pub fn subscribe(&self, run: Uuid) -> broadcast::Receiver<Notice> {
         self.pool.shared.subscribe(run)
+    }
+
+    /// Hears everything of every run from now on, as [`subscribe`](Self::subscribe) does of one; this channel never
+    /// closes.
+    pub fn subscribe_all(&self) -> broadcast::Receiver<Notice> {
+        self.pool.shared.hub().subscribe_all()
     }
 
     /// When a running run will be done at its present pace; `None` while nobody knows.

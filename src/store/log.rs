@@ -38,7 +38,7 @@ const PRUNE_RUN: &str = "update run set pruned_seq = $2 - 1 where run_id = $1";
 const PRUNED_AT_ONCE: i64 = 16;
 
 /// Whose events, and so which numbers a cursor counts: those of the run, or places in the log of all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     Run(Uuid),
     /// In the log of all.

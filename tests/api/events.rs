@@ -1,8 +1,7 @@
 //! One log, three forms; and a stream that may be cut anywhere.
 
-use crate::support::{Frame, TestApp, endless_training, small_training};
+use crate::support::{Frame, MAX_STREAMS, TestApp, endless_training, small_training};
 use lethe::domain::EventKind;
-use lethe::http::MAX_STREAMS;
 use lethe::store::NewEvent;
 use serde_json::{Value, json};
 

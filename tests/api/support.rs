@@ -8,7 +8,7 @@ use lethe::artifacts::Artifacts;
 use lethe::config::{ByteSize, Config};
 use lethe::data::Catalogue;
 use lethe::domain::{DatasetRef, Progress, Run, Source, Status, Train, Work};
-use lethe::http::{self, AppState};
+use lethe::http::{self, AppState, Bounds};
 use lethe::jobs::{Engine, Limits};
 use lethe::nn::{Recipe, Standard};
 use lethe::store::{NewEvent, RunChange, Store};
@@ -21,6 +21,9 @@ use uuid::Uuid;
 
 /// More than any answer here has.
 const ANSWER_LIMIT: usize = 64 << 20;
+
+/// Event streams a server here has room for.
+pub const MAX_STREAMS: usize = 1_000;
 
 pub struct TestApp {
     pub state: AppState,
@@ -52,7 +55,8 @@ impl TestApp {
                 .await
                 .unwrap();
         let limit: ByteSize = limit.parse().unwrap();
-        let state = AppState::new(engine, limit, CancellationToken::new());
+        let bounds = Bounds { memory: limit, streams: MAX_STREAMS };
+        let state = AppState::new(engine, bounds, CancellationToken::new());
         Self { router: http::router(state.clone()), state, data_dir }
     }
 
@@ -173,6 +177,9 @@ pub fn config(data_dir: &TempDir) -> Config {
         datasets_dir: None::<PathBuf>,
         train_threads: Some(1),
         memory_limit: ByteSize(1 << 30),
+        max_streams: 1_000,
+        keep_events: 1_000_000,
+        keep_events_days: None,
         log: "info".into(),
     }
 }

@@ -1,70 +1,60 @@
-//! `GET /runs/{id}/events`: one log, as a live stream, a page or a dump.
+//! `GET /runs/{id}/events` and `GET /events`: the log of one run, of some or of all, as a live stream, a page or a dump.
 //!
-//! The table is the truth. A stream subscribes first, then replays the table, then follows what it hears,
-//! dropping what it has sent; whenever it misses something it reads the table again. Durable events carry
-//! `id: <seq>`; `snapshot`, `reset`, `ping` and `batch` carry none, so they never move a client's position.
+//! They differ in what a cursor counts (`store::Scope`), and in nothing else. Durable events carry `id: <number>`;
+//! `snapshot`, `reset`, `ping` and `batch` carry none, so they never move a client's position.
 
-use super::error::{Code, Problem};
+mod feed;
+#[cfg(test)]
+mod fixtures;
+mod follow;
+mod frame;
+mod query;
+mod reading;
+
+pub use feed::Feeds;
+pub use query::{EventsQuery, ManyEventsQuery};
+pub use reading::Reset;
+
+use super::error::Problem;
 use super::extract::{ApiPath, ApiQuery, checked_limit, negotiate};
 use super::runs;
 use super::state::AppState;
-use super::view::{PageView, RunView};
+use super::view::PageView;
 use crate::domain::{Event, EventKind, Run};
-use crate::jobs::Notice;
-use crate::store::StoreError;
+use crate::store::{Scope, StoreError};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::sse::{Event as Frame, Sse};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use follow::{HEARTBEAT, Reader, follow};
 use futures_util::Stream;
-use serde::{Deserialize, Serialize};
+use query::Cursor;
+use reading::Selection;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// What a client waits before it reconnects.
-const RETRY: Duration = Duration::from_millis(2_000);
-/// The same when there are too many streams. Any status but 200 would make an `EventSource` give up.
-const RETRY_OVERLOADED: Duration = Duration::from_millis(30_000);
-/// Well below the idle limits of proxies (60 s and less). Every second beat is also a `ping` event, which
-/// page code can see.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Events read from the table at a time.
+/// Events a dump reads from the table at a time.
 const CHUNK: u32 = 256;
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1_000;
 
-/// Where in the log to begin, and how much of it a JSON page holds.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct EventsQuery {
-    /// Number of the last event already seen; `Last-Event-ID` goes before it.
-    #[param(value_type = Option<u64>)]
-    after: Option<String>,
-    /// Events on a JSON page, 100 without it.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-}
-
 /// A durable event as a JSON page or dump shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
+    /// Within its run, from 1: the cursor of `/runs/{id}/events`.
     pub seq: u64,
+    /// In the log of all runs: the cursor of `/events`.
+    pub position: u64,
     pub event: EventKind,
     pub at: DateTime<Utc>,
     /// What a stream sends as `data`.
@@ -73,8 +63,18 @@ pub struct EventView {
 
 impl From<Event> for EventView {
     fn from(event: Event) -> Self {
-        Self { seq: event.seq, event: event.kind, at: event.at, data: event.data }
+        Self { seq: event.seq, position: event.position, event: event.kind, at: event.at, data: event.data }
     }
+}
+
+/// One page of the log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventPageView {
+    #[serde(flatten)]
+    pub page: PageView<EventView>,
+    /// There if the page does not follow the cursor, but begins anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Reset>,
 }
 
 /// Follow a run.
@@ -82,15 +82,17 @@ impl From<Event> for EventView {
 /// As `text/event-stream` (the default): the events after the cursor, then live ones until `done`. Without a
 /// cursor a `snapshot` of the run comes first, then the whole log from event 1. Only durable events (`status`,
 /// `epoch`, `checkpoint`, `phase`, `model`, `done`) carry an `id`; reconnecting with `Last-Event-ID` or `?after=` continues
-/// behind it, and is answered 204 once `done` was seen. A cursor beyond the end is answered by a `reset` and a
-/// `snapshot`, then the log from event 1. As `application/json` a page of the log, as
-/// `application/x-ndjson` all of it.
+/// behind it, and is answered 204 once nothing will follow any more. A cursor beyond the end, or before what is kept of
+/// the log (of a run that ended long ago only `done` is), is answered by a `reset`, which says why and where the log
+/// begins again, and a `snapshot`, then the log from there. `batch` events, at most four a second, tell of mini-batches and
+/// are not kept. As `application/json` a page of the log, as `application/x-ndjson` all of it; a page says `reset`, and a
+/// dump begins with a line `{"event":"reset","data":{…}}`, where a stream would send one.
 #[utoipa::path(get, path = "/runs/{id}/events", tag = "runs",
     params(("id" = Uuid, Path, description = "The run"), EventsQuery,
            ("Last-Event-ID" = Option<u64>, Header, description = "Number of the last event seen")),
     responses(
         (status = 200, description = "The log", content(
-            (String = "text/event-stream"), (PageView<EventView> = "application/json"),
+            (String = "text/event-stream"), (EventPageView = "application/json"),
             (EventView = "application/x-ndjson"))),
         (status = 204, description = "Nothing will ever follow the cursor: stop reconnecting")))]
 pub async fn get_run_events(
@@ -99,202 +101,149 @@ pub async fn get_run_events(
     ApiQuery(query): ApiQuery<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let cursor = cursor(&headers, query.after.as_deref())?;
-    match negotiate(&headers, &[EVENT_STREAM, JSON, NDJSON])? {
-        JSON => page(&app, id, cursor, query.limit).await,
-        NDJSON => dump(&app, id, cursor).await,
-        _ => stream(&app, id, cursor).await,
+    answer(app, Scope::Run(id), query, &headers).await
+}
+
+/// Follow many runs on one connection.
+///
+/// The same as `/runs/{id}/events`, for the runs that are named or for all, in the order in which the events were
+/// committed. Here `id` and cursors are places in the log of all runs (`position`), whatever is filtered. The stream of
+/// named runs begins with a `snapshot` of each and ends with the last `done`; that of all runs has no snapshots and
+/// no end. The log is kept back to an age and a number the server is told; a cursor before that is answered by a
+/// `reset` (`reason: pruned`): ask `GET /runs` how things are, the log is whole from event `oldest` on. Events of deleted
+/// runs are gone without one.
+#[utoipa::path(get, path = "/events", tag = "runs",
+    params(ManyEventsQuery, EventsQuery,
+           ("Last-Event-ID" = Option<u64>, Header, description = "Number of the last event seen")),
+    responses(
+        (status = 200, description = "The log", content(
+            (String = "text/event-stream"), (EventPageView = "application/json"),
+            (EventView = "application/x-ndjson"))),
+        (status = 204, description = "The named runs have ended, and nothing follows the cursor: stop reconnecting")))]
+pub async fn get_events(
+    State(app): State<AppState>,
+    ApiQuery(query): ApiQuery<ManyEventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(app, query.run.map_or(Scope::All, Scope::Runs), query.events, &headers).await
+}
+
+async fn answer(
+    app: AppState,
+    scope: Scope,
+    query: EventsQuery,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let cursor = Cursor::of(headers, query.after.as_deref())?;
+    let selection = Selection { scope, kinds: query.kind };
+    match negotiate(headers, &[EVENT_STREAM, JSON, NDJSON])? {
+        JSON => page(&app, &selection, cursor, query.limit).await,
+        NDJSON => dump(&app, selection, cursor).await,
+        _ => stream(&app, selection, cursor).await,
     }
 }
 
-/// The last event seen: the header if it is there, the query otherwise.
-fn cursor(headers: &HeaderMap, after: Option<&str>) -> Result<Option<u64>, Problem> {
-    let header = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?"));
-    // an EventSource that has seen nothing may send the header empty
-    let Some(text) = header.filter(|text| !text.is_empty()).or(after) else { return Ok(None) };
-    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number).map(Some).ok_or_else(|| {
-        Problem::new(
-            Code::InvalidCursor,
-            "the cursor must be the number of an event, as in `Last-Event-ID: 7` or `?after=7`",
-        )
-    })
+/// The named runs, or a 404 that names the one that is not there.
+async fn named(app: &AppState, selection: &Selection) -> Result<Vec<Run>, Problem> {
+    let mut found = Vec::new();
+    for &id in selection.runs() {
+        found.push(runs::load(app, id).await?);
+    }
+    Ok(found)
+}
+
+/// The number to read on from.
+async fn begin(app: &AppState, selection: &Selection, cursor: Cursor) -> Result<u64, StoreError> {
+    match cursor {
+        Cursor::Beginning => Ok(0),
+        Cursor::After(number) => Ok(number),
+        Cursor::Latest => Ok(app.engine.store.log(&selection.scope, None, u64::MAX, 1).await?.latest),
+    }
 }
 
 async fn page(
     app: &AppState,
-    id: Uuid,
-    cursor: Option<u64>,
+    selection: &Selection,
+    cursor: Cursor,
     limit: Option<u32>,
 ) -> Result<Response, Problem> {
     let limit = checked_limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-    runs::load(app, id).await?;
-    let events = app.engine.store.events(id, cursor.unwrap_or(0), limit + 1).await?;
+    named(app, selection).await?;
+    let after = begin(app, selection, cursor).await?;
+    let (reset, events) = selection.page(&app.engine.store, after, limit).await?;
+    let number = match selection.scope {
+        Scope::Run(_) => |event: &EventView| event.seq.to_string(),
+        Scope::Runs(_) | Scope::All => |event: &EventView| event.position.to_string(),
+    };
     let views = events.into_iter().map(EventView::from).collect();
-    Ok(Json(PageView::new(views, limit, |event: &EventView| event.seq.to_string())).into_response())
+    Ok(Json(EventPageView { page: PageView::new(views, limit, number), reset }).into_response())
 }
 
-async fn dump(app: &AppState, id: Uuid, cursor: Option<u64>) -> Result<Response, Problem> {
-    runs::load(app, id).await?;
-    let (store, mut after) = (app.engine.store.clone(), cursor.unwrap_or(0));
+async fn dump(app: &AppState, selection: Selection, cursor: Cursor) -> Result<Response, Problem> {
+    named(app, &selection).await?;
+    let mut after = begin(app, &selection, cursor).await?;
+    let store = app.engine.store.clone();
     let lines = async_stream::try_stream! {
+        // a log that grows as fast as it is read would have no end
+        let mut until = None;
         loop {
-            let events = store.events(id, after, CHUNK).await?;
-            let Some(last) = events.last() else { break };
-            after = last.seq;
+            let read = selection.read(&store, after, CHUNK).await?;
             let mut chunk = Vec::new();
-            for event in events {
-                serde_json::to_writer(&mut chunk, &EventView::from(event)).expect("events have string keys only");
-                chunk.push(b'\n');
+            if let Some(reset) = read.reset {
+                line(&mut chunk, &json!({ "event": EventKind::Reset, "data": reset }));
             }
-            yield chunk;
+            let until = *until.get_or_insert(read.page.latest);
+            after = read.page.end;
+            for event in read.page.events.into_iter().filter(|event| selection.wants(event.kind)) {
+                line(&mut chunk, &EventView::from(event));
+            }
+            if !chunk.is_empty() {
+                yield chunk;
+            }
+            if after >= until {
+                break;
+            }
         }
     };
     let lines: std::pin::Pin<Box<dyn Stream<Item = Result<Vec<u8>, StoreError>> + Send>> = Box::pin(lines);
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
 }
 
-async fn stream(app: &AppState, id: Uuid, cursor: Option<u64>) -> Result<Response, Problem> {
-    // before the run is read: what happens after that reading is heard
-    let notices = app.engine.subscribe(id);
-    let run = runs::load(app, id).await?;
-    if run.status.is_terminal() && cursor == Some(run.last_seq) {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+fn line(chunk: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(&mut *chunk, value).expect("events have string keys only");
+    chunk.push(b'\n');
+}
+
+async fn stream(app: &AppState, selection: Selection, cursor: Cursor) -> Result<Response, Problem> {
+    let mut runs = named(app, &selection).await?;
+    let is_over = !runs.is_empty() && runs.iter().all(|run| run.status.is_terminal());
+    let after = begin(app, &selection, cursor).await?;
+    if is_over && after > 0 {
+        let (reset, events) = selection.page(&app.engine.store, after, 1).await?;
+        if reset.is_none() && events.is_empty() {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
     }
     let Ok(permit) = app.streams.clone().try_acquire_owned() else {
-        let full = async_stream::stream! {
-            yield Ok::<_, Infallible>(Frame::default().retry(RETRY_OVERLOADED).comment("too many streams; come back"));
-        };
+        let full = futures_util::stream::iter([Ok(Bytes::from_static(frame::OVERLOADED))]);
         return Ok(event_stream(full));
     };
-    Ok(event_stream(follow(app.clone(), run, cursor, notices, permit, HEARTBEAT)))
-}
-
-fn event_stream(frames: impl Stream<Item = Result<Frame, Infallible>> + Send + 'static) -> Response {
-    let mut response = Sse::new(frames).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    // nginx and its kin hold streams back without it
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
-}
-
-/// The frames of one stream, until `done`, the end of the server, or an error of the store (the client
-/// reconnects then, and continues where it was).
-fn follow(
-    app: AppState,
-    run: Run,
-    cursor: Option<u64>,
-    mut notices: Receiver<Notice>,
-    permit: OwnedSemaphorePermit,
-    every: Duration,
-) -> impl Stream<Item = Result<Frame, Infallible>> {
-    async_stream::stream! {
-        let _permit = permit;
-        yield Ok(Frame::default().retry(RETRY).comment("ok"));
-
-        let mut last = cursor.unwrap_or(0);
-        if last > run.last_seq {
-            yield Ok(reset(last, run.last_seq));
-            last = 0;
-        }
-        if last == 0 {
-            yield Ok(snapshot(&app.present(&run)));
-        }
-
-        let mut heartbeat = interval_at(Instant::now() + every, every);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut n_beats = 0_u64;
-        loop {
-            // replay: everything the table has that was not sent
-            loop {
-                let events = match app.engine.store.events(run.id, last, CHUNK).await {
-                    Ok(events) => events,
-                    Err(error) => {
-                        tracing::error!(run = %run.id, %error, "a stream ends because the log cannot be read");
-                        return;
-                    }
-                };
-                if events.is_empty() {
-                    break;
-                }
-                for event in events {
-                    last = event.seq;
-                    yield Ok(durable(&event));
-                    if event.kind == EventKind::Done {
-                        return;
-                    }
-                }
-                if app.shutdown.is_cancelled() {
-                    return;
-                }
-            }
-            if run.status.is_terminal() {
-                return;
-            }
-            // follow: what is heard, as long as nothing is missed
-            loop {
-                tokio::select! {
-                    biased;
-                    // without this arm an open stream would keep the server from ending
-                    () = app.shutdown.cancelled() => return,
-                    notice = notices.recv() => match notice {
-                        Ok(Notice::Durable(event)) if event.seq <= last => {}
-                        Ok(Notice::Durable(event)) if event.seq == last + 1 => {
-                            last = event.seq;
-                            yield Ok(durable(&event));
-                            if event.kind == EventKind::Done {
-                                return;
-                            }
-                        }
-                        Ok(Notice::Durable(_)) | Err(RecvError::Lagged(_)) => break,
-                        Ok(Notice::Ephemeral { kind, data }) => yield Ok(ephemeral(kind, &data)),
-                        Err(RecvError::Closed) => {
-                            // a run that ended and was deleted while this reader lagged has nothing more to say
-                            if runs::load(&app, run.id).await.is_err() {
-                                return;
-                            }
-                            notices = app.engine.subscribe(run.id);
-                            tokio::time::sleep(Duration::from_millis(100)).await;
-                            break;
-                        }
-                    },
-                    _ = heartbeat.tick() => {
-                        n_beats += 1;
-                        yield Ok(Frame::default().comment("hb"));
-                        if n_beats.is_multiple_of(2) {
-                            yield Ok(ephemeral(EventKind::Ping, &json!({ "t": Utc::now() })));
-                        }
-                    }
-                }
-            }
-        }
+    let heard = (!is_over).then(|| Feeds::subscribe(app, &selection.scope));
+    if heard.is_some() {
+        // what happened before the subscription is in the state, what happens after it is heard
+        runs = named(app, &selection).await?;
     }
+    let greet = !matches!(cursor, Cursor::After(_));
+    let reader = Reader { selection, after, runs, greet, heard, permit, every: HEARTBEAT };
+    Ok(event_stream(follow(app.clone(), reader)))
 }
 
-fn durable(event: &Event) -> Frame {
-    frame(event.kind, &event.data).id(event.seq.to_string())
+fn event_stream(frames: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+        // nginx and its kin hold streams back without it
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(frames)).into_response()
 }
-
-fn ephemeral(kind: EventKind, data: &Value) -> Frame {
-    frame(kind, data)
-}
-
-fn frame(kind: EventKind, data: &Value) -> Frame {
-    Frame::default().event(kind.name()).json_data(data).expect("a JSON value can be written")
-}
-
-/// The run as `GET /runs/{id}` shows it.
-fn snapshot(view: &RunView) -> Frame {
-    let view = serde_json::to_value(view).expect("a view has string keys only");
-    ephemeral(EventKind::Snapshot, &view)
-}
-
-/// Forget what you have: the log follows from its first event.
-fn reset(cursor: u64, latest: u64) -> Frame {
-    let data = json!({ "reason": "cursor_beyond_end", "cursor": cursor, "oldest": 1, "latest": latest });
-    ephemeral(EventKind::Reset, &data)
-}
-
-#[cfg(test)]
-mod tests;

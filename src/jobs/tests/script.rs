@@ -192,7 +192,7 @@ impl Heard {
     pub(super) fn whispers(&mut self) -> Vec<(EventKind, Value)> {
         let mut whispers = Vec::new();
         while let Ok(notice) = self.0.try_recv() {
-            if let Notice::Ephemeral { kind, data } = notice {
+            if let Notice::Ephemeral { kind, data, .. } = notice {
                 whispers.push((kind, (*data).clone()));
             }
         }
