@@ -1,6 +1,6 @@
 # Everything the project can do to itself. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test check deny openapi figures bench torture demo docker-check
+.PHONY: help test check deny openapi figures bench bench-events torture demo docker-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ bench: ## speed, as ratios measured side by side; ROWS=text picks rows (installs
 	cargo build --locked --release --quiet \
 		--manifest-path benches/libraries/Cargo.toml --target-dir target/libraries
 	cargo bench --locked --quiet --bench training -- $(if $(ROWS),"$(ROWS)")
+
+bench-events: ## 5,000 readers of a running training: events lost, memory, predictions meanwhile
+	cargo bench --locked --quiet --bench events
 
 PEERS := benches/peers/.venv
 $(PEERS)/installed: benches/peers/requirements.txt
