@@ -15,7 +15,6 @@ mod probe;
 mod readers;
 mod server;
 
-use probe::Latencies;
 use readers::Readers;
 use serde_json::{Value, json};
 use server::Server;

@@ -254,10 +254,8 @@ fn id_of(run: &Value) -> &str {
 #[tokio::test]
 async fn the_log_of_all_runs_is_resumed_at_every_boundary_without_gap_or_repetition() {
     let app = TestApp::start().await;
-    let (one, two) = tokio::join!(
-        app.finish("/runs", &small_training("one", 3)),
-        app.finish("/runs", &small_training("two", 3)),
-    );
+    let orders = [small_training("one", 3), small_training("two", 3)];
+    let (one, two) = tokio::join!(app.finish("/runs", &orders[0]), app.finish("/runs", &orders[1]));
     let log = log_of_all(&app).await;
     assert_eq!(
         log.iter().map(|event| event.0).collect::<Vec<_>>(),
