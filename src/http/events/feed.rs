@@ -2,7 +2,7 @@
 //! bytes round.
 //!
 //! A thousand readers woken at once are a thousand writes before which a prediction has to wait. So readers sit in
-//! groups, and after each group the task lets everybody else go first.
+//! groups that are woken one after another, with a pause in which everything else has its turn.
 
 use super::super::state::AppState;
 use super::frame;
@@ -20,6 +20,9 @@ use uuid::Uuid;
 
 /// Readers woken at a time: some hundred microseconds of work.
 const GROUP: usize = 32;
+/// Between two groups. A task that only went to the back of the line would keep its thread busy from the first group
+/// to the last, and a busy thread is what the system lets wait.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Batches a reader may fall behind before it has to read the table again.
 const CAPACITY: usize = 64;
 /// Lines in a batch, and events read from the table at a time.
@@ -89,8 +92,7 @@ impl Feeds {
             // the error means that its last reader has just gone
             let _ = group.send(Arc::clone(&batch));
             drop(group);
-            // behind everything that is ready to run
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -127,17 +129,28 @@ async fn run(app: AppState, scope: Scope, notices: Receiver<Notice>) {
         Ok(LogPage { latest, .. }) => {
             let mut feed = Feed { app: &app, scope: &scope, last: latest, after: latest, lines: Vec::new() };
             tokio::select! {
-                () = app.shutdown.cancelled() => Ok(()),
+                () = app.shutdown.cancelled() => Ok(End::Closed),
                 ended = feed.follow(notices) => ended,
             }
         }
         Err(error) => Err(error),
     };
-    if let Err(error) = ended {
-        tracing::error!(?scope, %error, "a feed ends because the log cannot be read");
+    match ended {
+        // there may be another one of this scope by now
+        Ok(End::Unread) => return,
+        Ok(End::Closed) => {}
+        Err(error) => tracing::error!(?scope, %error, "a feed ends because the log cannot be read"),
     }
     // its readers find the rest in the table, or come back
     app.feeds.close(&scope);
+}
+
+/// Why a feed comes to its end.
+enum End {
+    /// Nobody reads it, and it is forgotten already.
+    Unread,
+    /// Nothing more will be heard.
+    Closed,
 }
 
 struct Feed<'a> {
@@ -152,7 +165,7 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    async fn follow(&mut self, mut notices: Receiver<Notice>) -> Result<(), StoreError> {
+    async fn follow(&mut self, mut notices: Receiver<Notice>) -> Result<End, StoreError> {
         let mut rounds = interval(ROUNDS);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -161,7 +174,7 @@ impl Feed<'_> {
                 notice = notices.recv() => notice,
                 _ = rounds.tick() => {
                     if self.app.feeds.sweep(self.scope) {
-                        return Ok(());
+                        return Ok(End::Unread);
                     }
                     continue;
                 }
@@ -169,7 +182,7 @@ impl Feed<'_> {
             match first {
                 Ok(notice) => self.hear(notice).await?,
                 Err(RecvError::Lagged(_)) => self.catch_up().await?,
-                Err(RecvError::Closed) => return Ok(()),
+                Err(RecvError::Closed) => return Ok(End::Closed),
             }
             // whatever else has happened goes with it
             while self.lines.len() < BATCH as usize {
