@@ -35,6 +35,9 @@ pub const POINTS: &[(&str, &[&str])] = &[
     ("set_alias", TRANSACTION),
     ("delete_alias", TRANSACTION),
     ("revoke", TRANSACTION),
+    ("reserve_key", TRANSACTION),
+    ("keep_answer", TRANSACTION),
+    ("release_key", TRANSACTION),
     ("models", FILE),
     ("checkpoints", FILE),
 ];

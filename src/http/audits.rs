@@ -4,6 +4,7 @@ use super::error::Problem;
 use super::extract::{ApiJson, optional_object};
 use super::forget::{self, ForgetRequest};
 use super::hyperparameters::{DEFAULT_SEED, SEED};
+use super::idempotency::NewId;
 use super::number::{Checker, Number};
 use super::order;
 use super::state::AppState;
@@ -113,6 +114,7 @@ fn check_forget(audited: &Parent, forget: &ForgetSet, checker: &mut Checker) {
          headers(("Location" = String, description = "The run"), ("ETag" = String)))))]
 pub async fn create_audit(
     State(app): State<AppState>,
+    NewId(id): NewId,
     headers: HeaderMap,
     ApiJson(request): ApiJson<AuditRequest>,
 ) -> Result<Response, Problem> {
@@ -123,5 +125,5 @@ pub async fn create_audit(
     let run = tokio::task::spawn_blocking(move || request.check(&audited, memory_limit))
         .await
         .map_err(Problem::internal)??;
-    order::submit(&app, run, wait).await
+    order::submit(&app, Run { id, ..run }, wait).await
 }

@@ -3,6 +3,7 @@
 use super::error::{Code, FieldError, Problem};
 use super::extract::{ApiJson, ApiPath, optional_object};
 use super::hyperparameters::{self, FaultsRequest, HyperparametersRequest};
+use super::idempotency::NewId;
 use super::number::{Checker, Number};
 use super::state::AppState;
 use super::view::{CheckpointView, RunView};
@@ -126,6 +127,7 @@ impl ForkRequest {
 pub async fn fork_run(
     State(app): State<AppState>,
     ApiPath(id): ApiPath<Uuid>,
+    NewId(new): NewId,
     headers: HeaderMap,
     ApiJson(request): ApiJson<ForkRequest>,
 ) -> Result<Response, Problem> {
@@ -134,7 +136,7 @@ pub async fn fork_run(
     let Work::Train(train) = &parent.work else { return Err(no_checkpoint(&parent)) };
     let from = choose(&parent, app.engine.store.checkpoints(id).await?, request.checkpoint)?;
     let found = order::find_dataset(&app, &parent.dataset.name).await?;
-    let run = request.check(&parent, train, &from, &found, app.memory_limit.0)?;
+    let run = Run { id: new, ..request.check(&parent, train, &from, &found, app.memory_limit.0)? };
     let notices = app.engine.subscribe(run.id);
     let run = app.engine.fork(run, from).await.map_err(|error| match error {
         StartError::Store(StoreError::NotFound)

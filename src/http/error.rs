@@ -7,7 +7,7 @@ use crate::data::DataError;
 use crate::store::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::error::Error;
 use std::fmt;
@@ -61,10 +61,12 @@ codes! {
     NoCheckpoint         "no_checkpoint"          CONFLICT               "The run has nothing to begin from",
     RunNotTerminal       "run_not_terminal"       CONFLICT               "The run has not ended yet",
     DatasetNotLocal      "dataset_not_local"      CONFLICT               "The dataset has not been downloaded yet",
+    IdempotencyKeyInUse  "idempotency_key_in_use" CONFLICT               "The first request with this key is at work",
     VersionRevoked       "version_revoked"        GONE                   "The version was revoked",
     PayloadTooLarge      "payload_too_large"      PAYLOAD_TOO_LARGE      "The body is too large",
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The body's type cannot be read",
     InvalidRequest       "invalid_request"        UNPROCESSABLE_ENTITY   "The request asks for something impossible",
+    IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY   "The key stands for another request",
     Internal             "internal"               INTERNAL_SERVER_ERROR  "Something went wrong here",
     DatasetUnavailable   "dataset_unavailable"    SERVICE_UNAVAILABLE    "The dataset cannot be had",
     Unavailable          "unavailable"            SERVICE_UNAVAILABLE    "The server cannot answer now",
@@ -72,7 +74,7 @@ codes! {
 }
 
 /// What is wrong with one part of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
     /// JSON pointer into the body (`/hyperparameters/epochs`), `?name` of a query parameter,
     /// `{name}` of a path parameter or the name of a header.

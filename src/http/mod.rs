@@ -17,6 +17,7 @@ mod forget;
 mod frame;
 mod health;
 mod hyperparameters;
+mod idempotency;
 mod inputs;
 mod methods;
 mod metrics;
@@ -35,11 +36,12 @@ pub use error::{Code, FieldError, Problem};
 pub use openapi::yaml as openapi_yaml;
 pub use state::{App, AppState, Bounds};
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -69,9 +71,6 @@ fn api() -> OpenApiRouter<AppState> {
         // runs
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::get_run, runs::delete_run))
-        .routes(routes!(control::cancel_run))
-        .routes(routes!(control::pause_run))
-        .routes(routes!(control::resume_run))
         .routes(routes!(checkpoints::list_checkpoints))
         .routes(routes!(events::get_run_events))
         .routes(routes!(events::get_events))
@@ -98,12 +97,22 @@ fn api() -> OpenApiRouter<AppState> {
         .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
         .layer(timeout(TIMEOUT));
 
+    let steering = OpenApiRouter::new()
+        .routes(routes!(control::cancel_run))
+        .routes(routes!(control::pause_run))
+        .routes(routes!(control::resume_run))
+        .layer(from_fn(idempotency::idempotent))
+        .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
+        .layer(timeout(TIMEOUT));
+
     let changing = OpenApiRouter::new()
         .routes(routes!(models::revoke_version))
         .routes(routes!(models::put_alias, models::delete_alias))
+        .layer(from_fn(idempotency::idempotent))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(timeout(TIMEOUT));
 
+    // they change nothing: no key is needed, and none is paid for
     let predicting = OpenApiRouter::new()
         .routes(routes!(predict::predict))
         .routes(routes!(predict::predict_model))
@@ -113,16 +122,18 @@ fn api() -> OpenApiRouter<AppState> {
     let starting = OpenApiRouter::new()
         .routes(routes!(runs::create_run))
         .routes(routes!(checkpoints::fork_run))
+        .layer(from_fn(idempotency::idempotent))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(timeout(WAITING_TIMEOUT));
 
     let forgetting = OpenApiRouter::new()
         .routes(routes!(unlearn::create_unlearn))
         .routes(routes!(audits::create_audit))
+        .layer(from_fn(idempotency::idempotent))
         .layer(RequestBodyLimitLayer::new(UNLEARN_BODY_LIMIT))
         .layer(timeout(WAITING_TIMEOUT));
 
-    looking.merge(starting).merge(forgetting).merge(changing).merge(predicting)
+    looking.merge(steering).merge(starting).merge(forgetting).merge(changing).merge(predicting)
 }
 
 fn timeout(after: Duration) -> TimeoutLayer {
@@ -184,6 +195,8 @@ fn framed(routes: Router<AppState>, state: AppState) -> Router {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), frame::frame))
+        // for layers inside the routes, which are described without a state
+        .layer(Extension(state.clone()))
+        .layer(from_fn_with_state(state.clone(), frame::frame))
         .with_state(state)
 }

@@ -1,14 +1,17 @@
 //! The description of the interface: made from the handlers, completed with what every address shares.
 
 use super::error::Code;
+use super::idempotency;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::Schema;
-use utoipa::openapi::{Info, License, OpenApi, Paths, Ref, RefOr, Response as Answer, ResponseBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{
+    Info, License, OpenApi, Paths, Ref, RefOr, Required, Response as Answer, ResponseBuilder,
+};
 
 const PROBLEM: &str = "Problem";
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -20,7 +23,8 @@ pub fn base() -> OpenApi {
         "Trains neural-network classifiers on request, streams their progress, serves predictions, and makes \
          models forget, with measured evidence of how well.\n\nEvery error is an RFC 9457 problem document with \
          a stable `code`. An unknown address is `route_not_found` (404), a wrong method `method_not_allowed` \
-         (405). Every answer carries `x-request-id`; a request may bring its own."
+         (405). Every answer carries `x-request-id`; a request may bring its own.\n\nEvery `POST` that changes \
+         something takes an `Idempotency-Key`: sent again, it is not done again."
             .to_owned(),
     );
     info.license = Some(License::new("MIT OR Apache-2.0"));
@@ -31,6 +35,7 @@ pub fn base() -> OpenApi {
 pub fn complete(mut document: OpenApi) -> OpenApi {
     document.components.get_or_insert_default().schemas.insert(PROBLEM.to_owned(), problem_schema());
     for item in document.paths.paths.values_mut() {
+        item.post.as_mut().filter(|operation| changes_something(operation)).map(add_key);
         for operation in operations_mut(item) {
             add_problems(operation);
         }
@@ -40,6 +45,32 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
 
 fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+/// These are `POST` for their bodies' sake: sent again, they answer the same again.
+const ONLY_READ: [&str; 2] = ["predict", "predict_model"];
+
+fn changes_something(operation: &Operation) -> bool {
+    operation.operation_id.as_deref().is_some_and(|id| !ONLY_READ.contains(&id))
+}
+
+fn add_key(operation: &mut Operation) {
+    let parameter = ParameterBuilder::new()
+        .name(idempotency::HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "A string of 1 to 255 printable ASCII characters, new for each request. For 24 hours (or until 10,000 newer \
+             ones have come) the same request under it is not done again but answered as before, with \
+             `Idempotency-Replayed: true`.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
+}
+
+fn is_key(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.name == idempotency::HEADER)
 }
 
 fn add_problems(operation: &mut Operation) {
@@ -79,8 +110,18 @@ fn problems_of(operation: &Operation) -> Vec<Code> {
             Code::InvalidRequest,
         ]);
     }
-    if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+    let parameters = operation.parameters.as_deref().unwrap_or_default();
+    if parameters.iter().any(|parameter| !is_key(parameter)) {
         codes.push(Code::InvalidParameter);
+    }
+    if parameters.iter().any(is_key) {
+        codes.extend([
+            Code::BadRequest,
+            Code::InvalidHeader,
+            Code::PayloadTooLarge,
+            Code::IdempotencyKeyInUse,
+            Code::IdempotencyKeyReused,
+        ]);
     }
     codes.sort_unstable();
     codes.dedup();

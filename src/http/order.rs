@@ -145,15 +145,21 @@ pub async fn answer(
         }
         run = app.engine.store.run(id).await?;
     }
-    let status = if run.status.is_terminal() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    let mut response = (status, Json(app.present(&run))).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, ascii(&format!("/runs/{id}")));
-    headers.insert(header::ETAG, etag(&run));
+    let mut response = present(app, &run);
     if let Some(wait) = wait {
-        headers.insert("preference-applied", ascii(&format!("wait={}", wait.as_secs())));
+        let applied = ascii(&format!("wait={}", wait.as_secs()));
+        response.headers_mut().insert("preference-applied", applied);
     }
     Ok(response)
+}
+
+/// A run as whoever ordered it is told of it.
+pub fn present(app: &AppState, run: &Run) -> Response {
+    let status = if run.status.is_terminal() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let mut response = (status, Json(app.present(run))).into_response();
+    response.headers_mut().insert(header::LOCATION, ascii(&format!("/runs/{}", run.id)));
+    response.headers_mut().insert(header::ETAG, etag(run));
+    response
 }
 
 /// A run changes exactly when its log grows.

@@ -3,6 +3,7 @@
 use super::error::{Code, Problem};
 use super::extract::{ApiJson, ApiPath, ApiQuery, DEFAULT_LIMIT, checked_limit, optional_object};
 use super::hyperparameters::{self, DEFAULT_SEED, FaultsRequest, HyperparametersRequest, SEED};
+use super::idempotency::NewId;
 use super::number::{Checker, Number};
 use super::order::{self, Found};
 use super::state::AppState;
@@ -148,6 +149,7 @@ const fn batch_size(recipe: &Recipe) -> usize {
          headers(("Location" = String, description = "The run"), ("ETag" = String)))))]
 pub async fn create_run(
     State(app): State<AppState>,
+    NewId(id): NewId,
     headers: HeaderMap,
     ApiJson(request): ApiJson<TrainRequest>,
 ) -> Result<Response, Problem> {
@@ -155,7 +157,7 @@ pub async fn create_run(
     let found = order::find_dataset(&app, &request.dataset).await.map_err(|problem| {
         if problem.code == Code::DatasetNotFound { at_dataset(problem) } else { problem }
     })?;
-    let run = request.check(&found, app.memory_limit.0)?;
+    let run = Run { id, ..request.check(&found, app.memory_limit.0)? };
     order::submit(&app, run, wait).await
 }
 

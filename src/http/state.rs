@@ -1,6 +1,7 @@
 //! What every handler can reach.
 
 use super::events::Feeds;
+use super::idempotency::Keys;
 use super::view::RunView;
 use crate::config::ByteSize;
 use crate::domain::Run;
@@ -30,6 +31,7 @@ pub struct App {
     pub shutdown: CancellationToken,
     pub(super) streams: Arc<Semaphore>,
     pub(super) feeds: Feeds,
+    pub(super) keys: Arc<Keys>,
     /// Requests whose answer is not ready yet.
     pub(super) in_flight: AtomicUsize,
 }
@@ -49,6 +51,7 @@ impl AppState {
             shutdown,
             streams,
             feeds: Feeds::default(),
+            keys: Arc::default(),
             in_flight: AtomicUsize::new(0),
         }))
     }

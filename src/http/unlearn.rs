@@ -4,6 +4,7 @@ use super::error::{Code, FieldError, Problem};
 use super::extract::{ApiJson, object, optional_object};
 use super::forget::{self, ForgetRequest};
 use super::hyperparameters::{DEFAULT_SEED, SEED};
+use super::idempotency::NewId;
 use super::methods::{self, MethodRequest};
 use super::models;
 use super::number::{Checker, Number, Real};
@@ -309,6 +310,7 @@ impl UnlearnRequest {
          headers(("Location" = String, description = "The run"), ("ETag" = String)))))]
 pub async fn create_unlearn(
     State(app): State<AppState>,
+    NewId(id): NewId,
     headers: HeaderMap,
     ApiJson(request): ApiJson<UnlearnRequest>,
 ) -> Result<Response, Problem> {
@@ -319,5 +321,5 @@ pub async fn create_unlearn(
     let run = tokio::task::spawn_blocking(move || request.check(&parent, memory_limit))
         .await
         .map_err(Problem::internal)??;
-    order::submit(&app, run, wait).await
+    order::submit(&app, Run { id, ..run }, wait).await
 }

@@ -8,6 +8,7 @@ mod alias;
 mod change;
 mod checkpoint;
 mod error;
+mod idempotency;
 mod lease;
 mod log;
 mod open;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use change::{Fence, NewEvent, RunChange};
 pub use error::StoreError;
+pub use idempotency::{KeptAnswer, KeyedRequest, Reservation};
 pub use lease::Terms;
 pub use log::{LogPage, Retention, Scope};
 pub use publish::{Publication, Publish};

@@ -10,6 +10,7 @@ mod checkpoints;
 mod datasets;
 mod errors;
 mod events;
+mod idempotency;
 mod models;
 mod openapi;
 mod predict;
