@@ -1,6 +1,7 @@
 //! Settings: a flag, an environment variable and a default each. Read once, in `main`.
 
 use crate::store::Retention;
+use crate::webhooks::Reach;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -44,6 +45,10 @@ pub struct Config {
     #[arg(long, env = "LETHE_KEEP_EVENTS_DAYS", value_name = "DAYS", global = true)]
     pub keep_events_days: Option<u16>,
 
+    /// Lets webhooks go to private addresses (this machine, its network) and over plain HTTP.
+    #[arg(long, env = "LETHE_WEBHOOK_PRIVATE", global = true)]
+    pub webhook_private: bool,
+
     /// What is logged on standard error, in `tracing` filter syntax.
     #[arg(long, env = "LETHE_LOG", default_value = "info", value_name = "FILTER", global = true)]
     pub log: String,
@@ -53,6 +58,11 @@ impl Config {
     /// How much of the log of all runs is kept.
     pub fn retention(&self) -> Retention {
         Retention { events: self.keep_events, days: self.keep_events_days.map(u32::from) }
+    }
+
+    /// Where webhooks may go.
+    pub fn reach(&self) -> Reach {
+        if self.webhook_private { Reach::Anywhere } else { Reach::Public }
     }
 
     /// Threads that train, at least one.

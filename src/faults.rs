@@ -38,6 +38,10 @@ pub const POINTS: &[(&str, &[&str])] = &[
     ("reserve_key", TRANSACTION),
     ("keep_answer", TRANSACTION),
     ("release_key", TRANSACTION),
+    ("insert_webhook", TRANSACTION),
+    ("delete_webhook", TRANSACTION),
+    ("enable_webhook", TRANSACTION),
+    ("record_attempt", TRANSACTION),
     ("models", FILE),
     ("checkpoints", FILE),
 ];

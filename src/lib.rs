@@ -23,3 +23,4 @@ pub mod jobs;
 pub mod nn;
 pub mod store;
 pub mod unlearn;
+pub mod webhooks;

@@ -84,7 +84,7 @@ fn unlearning_depends_on_the_training_core_alone() {
 
 #[test]
 fn nothing_below_http_knows_axum() {
-    for place in ["jobs", "store", "data", "domain", "artifacts", "chart", "inference.rs"] {
+    for place in ["jobs", "store", "data", "domain", "artifacts", "chart", "inference.rs", "webhooks"] {
         assert_never_mentions(place, &["axum", "crate::http", "crate::cli", "StatusCode"]);
     }
 }
@@ -93,6 +93,12 @@ fn nothing_below_http_knows_axum() {
 fn the_store_knows_no_engine_and_the_nouns_know_no_verbs() {
     assert_never_mentions("store", &["crate::jobs", "crate::nn::train", "crate::artifacts", "crate::data::"]);
     assert_never_mentions("domain", &["crate::jobs", "crate::store", "crate::http", "sqlx", "tokio"]);
+}
+
+#[test]
+fn who_tells_of_runs_knows_nothing_of_how_they_are_made() {
+    let others = ["crate::jobs", "crate::nn", "crate::unlearn", "crate::data::", "crate::artifacts"];
+    assert_never_mentions("webhooks", &others);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod forget;
 mod method;
 mod model;
 mod run;
+mod webhook;
 
 pub use checkpoint::{Checkpoint, Fork, superfluous};
 pub use event::{Event, EventKind};
@@ -17,3 +18,4 @@ pub use run::{
     Audit, Best, Bound, DatasetRef, Kind, Only, Priority, Progress, Promote, Run, RunError, Source, Status,
     Train, Unlearn, Verify, Work,
 };
+pub use webhook::{Delivery, DeliveryStatus, Disabled, DisabledReason, Secret, Webhook};

@@ -31,6 +31,7 @@ pub mod serve;
 mod state;
 mod unlearn;
 mod view;
+mod webhooks;
 
 pub use error::{Code, FieldError, Problem};
 pub use openapi::yaml as openapi_yaml;
@@ -89,6 +90,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(models::get_model))
         .routes(routes!(models::get_version))
         .routes(routes!(models::download_model))
+        // webhooks
+        .routes(routes!(webhooks::list_webhooks))
+        .routes(routes!(webhooks::get_webhook, webhooks::delete_webhook))
+        .routes(routes!(webhooks::list_deliveries))
         // operations
         .routes(routes!(health::get_livez))
         .routes(routes!(health::get_readyz))
@@ -101,6 +106,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(control::cancel_run))
         .routes(routes!(control::pause_run))
         .routes(routes!(control::resume_run))
+        .routes(routes!(webhooks::test_webhook))
         .layer(from_fn(idempotency::idempotent))
         .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
         .layer(timeout(TIMEOUT));
@@ -108,6 +114,7 @@ fn api() -> OpenApiRouter<AppState> {
     let changing = OpenApiRouter::new()
         .routes(routes!(models::revoke_version))
         .routes(routes!(models::put_alias, models::delete_alias))
+        .routes(routes!(webhooks::create_webhook))
         .layer(from_fn(idempotency::idempotent))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(timeout(TIMEOUT));

@@ -187,6 +187,11 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("download_model", &[Code::ModelNotFound, Code::VersionRevoked]),
     ("predict", &[Code::ModelNotFound, Code::VersionRevoked]),
     ("predict_model", &[Code::ModelNotFound, Code::VersionRevoked]),
+    ("create_webhook", &[Code::TooManyWebhooks]),
+    ("get_webhook", &[Code::WebhookNotFound]),
+    ("delete_webhook", &[Code::WebhookNotFound]),
+    ("test_webhook", &[Code::WebhookNotFound]),
+    ("list_deliveries", &[Code::WebhookNotFound, Code::InvalidCursor]),
     ("create_unlearn", OF_A_VERSIONS_ROWS),
     ("create_audit", OF_A_VERSIONS_ROWS),
 ];

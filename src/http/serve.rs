@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::data::Catalogue;
 use crate::jobs::{Engine, Limits, StartError};
 use crate::store::{Retention, Store, StoreError};
+use crate::webhooks::{Courier, Sender};
 use chrono::Utc;
 use std::fs::{File, TryLockError};
 use std::io::{self, IsTerminal, Read, Write};
@@ -82,7 +83,7 @@ impl Server {
         let engine = Engine::start(store, artifacts, catalogue, limits).await?;
         lock.announce(&url_of(address)).map_err(in_data_dir)?;
         let bounds = Bounds { memory: config.memory_limit, streams: config.max_streams.into() };
-        let state = AppState::new(engine, bounds, shutdown);
+        let state = AppState::new(engine, bounds, Sender::new(config.reach()), shutdown);
         let limits = ConnectionLimits::with_streams(config.max_streams.into());
         let retention = config.retention();
         Ok(Self { listener, address, state, limits, retention, _lock: lock })
@@ -119,13 +120,15 @@ impl Server {
             shutdown.cancelled().await;
             state.engine.shutdown().await;
         };
+        let courier = Courier::new(state.engine.store.clone(), state.webhooks.clone());
+        let telling = courier.run(state.engine.news(), shutdown.clone());
         let keeping = async {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = prune_regularly(&state.engine.store, self.retention) => {}
             }
         };
-        tokio::join!(answering, giving_back, keeping);
+        tokio::join!(answering, giving_back, keeping, telling);
         state.engine.store.close().await;
     }
 }

@@ -7,6 +7,7 @@ use crate::config::ByteSize;
 use crate::domain::Run;
 use crate::inference::Inference;
 use crate::jobs::Engine;
+use crate::webhooks::Sender;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -27,6 +28,7 @@ pub struct App {
     pub engine: Engine,
     pub inference: Inference,
     pub memory_limit: ByteSize,
+    pub webhooks: Sender,
     /// Cancelled when the server is to end; every event stream watches it.
     pub shutdown: CancellationToken,
     pub(super) streams: Arc<Semaphore>,
@@ -41,13 +43,14 @@ pub struct App {
 pub struct AppState(Arc<App>);
 
 impl AppState {
-    pub fn new(engine: Engine, bounds: Bounds, shutdown: CancellationToken) -> Self {
+    pub fn new(engine: Engine, bounds: Bounds, webhooks: Sender, shutdown: CancellationToken) -> Self {
         let inference = Inference::new(engine.artifacts.clone());
         let streams = Arc::new(Semaphore::new(bounds.streams));
         Self(Arc::new(App {
             engine,
             inference,
             memory_limit: bounds.memory,
+            webhooks,
             shutdown,
             streams,
             feeds: Feeds::default(),
@@ -79,6 +82,7 @@ pub mod tests {
     use crate::data::Catalogue;
     use crate::jobs::Limits;
     use crate::store::Store;
+    use crate::webhooks::Reach;
     use tempfile::TempDir;
 
     /// An application whose engine takes no run up.
@@ -93,6 +97,6 @@ pub mod tests {
                 .unwrap();
         engine.shutdown().await;
         let bounds = Bounds { memory: ByteSize(1 << 30), streams: 1_000 };
-        (AppState::new(engine, bounds, CancellationToken::new()), dir)
+        (AppState::new(engine, bounds, Sender::new(Reach::Public), CancellationToken::new()), dir)
     }
 }

@@ -2,8 +2,9 @@
 
 use super::hyperparameters;
 use crate::domain::{
-    Alias, Best, Checkpoint, DatasetRef, ForgetSet, Fork, Kind, Priority, Progress, Promote, Run, RunError,
-    Sample, Status, Verify, Version, VersionRef, Work,
+    Alias, Best, Checkpoint, DatasetRef, Delivery, DeliveryStatus, DisabledReason, EventKind, ForgetSet,
+    Fork, Kind, Priority, Progress, Promote, Run, RunError, Sample, Status, Verify, Version, VersionRef,
+    Webhook, Work,
 };
 use crate::nn::{Faults, Mode};
 use chrono::{DateTime, Utc};
@@ -357,6 +358,77 @@ impl AliasView {
             version: number,
             id: alias.version,
             updated_at: alias.updated_at,
+        }
+    }
+}
+
+/// A webhook, without its secret.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct WebhookView {
+    pub id: Uuid,
+    pub url: String,
+    pub events: Vec<EventKind>,
+    pub created_at: DateTime<Utc>,
+    /// The first attempt that failed since the last one that succeeded.
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Since when it is told nothing; a successful test takes it into service again.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// `gone`: it answered 410; `failing`: nothing succeeded for five days.
+    pub disabled_reason: Option<DisabledReason>,
+    /// Events it was never told of because a thousand others waited.
+    pub dropped: u64,
+}
+
+impl WebhookView {
+    pub fn of(webhook: &Webhook) -> Self {
+        Self {
+            id: webhook.id,
+            url: webhook.url.clone(),
+            events: webhook.events.clone(),
+            created_at: webhook.created_at,
+            failing_since: webhook.failing_since,
+            disabled_at: webhook.disabled.map(|disabled| disabled.at),
+            disabled_reason: webhook.disabled.map(|disabled| disabled.reason),
+            dropped: webhook.dropped,
+        }
+    }
+}
+
+/// One event for one webhook.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DeliveryView {
+    /// Sent as `webhook-id`, the same in every attempt.
+    pub id: Uuid,
+    /// The kind of event.
+    pub event: EventKind,
+    pub run: Uuid,
+    pub seq: u64,
+    pub status: DeliveryStatus,
+    pub attempts: u32,
+    /// Absent once it is over.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// Of the last attempt that was answered.
+    pub answer_status: Option<u16>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl DeliveryView {
+    pub fn of(delivery: &Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            event: delivery.kind,
+            run: delivery.run,
+            seq: delivery.seq,
+            status: delivery.status,
+            attempts: delivery.attempts,
+            next_attempt_at: delivery.due_at,
+            answer_status: delivery.answer_status,
+            error: delivery.error.clone(),
+            created_at: delivery.created_at,
+            finished_at: delivery.finished_at,
         }
     }
 }

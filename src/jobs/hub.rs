@@ -5,6 +5,7 @@ use crate::domain::{Event, EventKind};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 use uuid::Uuid;
 
@@ -18,6 +19,8 @@ const FIRST_SWEEP: usize = 64;
 pub(super) struct Hub {
     all: Sender<Notice>,
     channels: Mutex<Channels>,
+    /// Rung for whoever reads the table when there is something new in it.
+    pub(super) news: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -29,7 +32,7 @@ struct Channels {
 impl Hub {
     pub(super) fn new() -> Self {
         let channels = Mutex::new(Channels { by_run: HashMap::new(), next_sweep: FIRST_SWEEP });
-        Self { all: channel(CAPACITY).0, channels }
+        Self { all: channel(CAPACITY).0, channels, news: Arc::default() }
     }
 
     /// Everything of every run.
@@ -55,6 +58,7 @@ impl Hub {
                 self.lock().by_run.remove(&run);
             }
         }
+        self.news.notify_one();
     }
 
     /// Closes a run's channel: its listeners look at the table, and come back if there is more to hear.

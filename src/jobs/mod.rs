@@ -36,7 +36,7 @@ use shared::Shared;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use uuid::Uuid;
 
 /// How long `shutdown` waits for the threads to come to their next mini-batch.
@@ -234,6 +234,11 @@ impl Engine {
     /// closes.
     pub fn subscribe_all(&self) -> broadcast::Receiver<Notice> {
         self.pool.shared.hub().subscribe_all()
+    }
+
+    /// Rung after every commit of events, for one who reads them from the table.
+    pub fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.pool.shared.hub().news)
     }
 
     /// When a running run will be done at its present pace; `None` while nobody knows.

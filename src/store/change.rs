@@ -1,7 +1,7 @@
 //! The one way a run changes: its row, and the events that tell of it, in the caller's transaction.
 
 use super::row::{big, json, now};
-use super::{StoreError, checkpoint, log};
+use super::{StoreError, checkpoint, log, webhook};
 use crate::domain::{Best, Checkpoint, Event, EventKind, Progress, Run, RunError, Status, Work};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -208,7 +208,7 @@ async fn insert_event(connection: &mut SqliteConnection, event: &Event) -> Resul
         .bind(event.kind.name())
         .bind(event.data.to_string())
         .bind(event.at.timestamp_millis())
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+    webhook::enqueue(connection, event).await
 }

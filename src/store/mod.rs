@@ -17,6 +17,7 @@ mod publish;
 mod row;
 mod run;
 mod version;
+mod webhook;
 mod writing;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use lease::Terms;
 pub use log::{LogPage, Retention, Scope};
 pub use publish::{Publication, Publish};
 pub use run::{Page, RunFilter};
+pub use webhook::{Attempt, Due, MAX_WEBHOOKS, Next};
 
 use place::Place;
 use sqlx::SqlitePool;

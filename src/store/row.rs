@@ -198,29 +198,29 @@ impl TryFrom<CheckpointRow> for Checkpoint {
 }
 
 /// Where a value came from, for the error that says so.
-struct Place<'a> {
-    table: &'static str,
-    id: &'a str,
+pub(super) struct Place<'a> {
+    pub(super) table: &'static str,
+    pub(super) id: &'a str,
 }
 
 impl Place<'_> {
-    fn corrupt(&self, column: &str, detail: impl std::fmt::Display) -> StoreError {
+    pub(super) fn corrupt(&self, column: &str, detail: impl std::fmt::Display) -> StoreError {
         StoreError::Corrupt(format!("{} `{}`, {column}: {detail}", self.table, self.id))
     }
 
-    fn uuid(&self, column: &str, text: &str) -> Result<Uuid, StoreError> {
+    pub(super) fn uuid(&self, column: &str, text: &str) -> Result<Uuid, StoreError> {
         Uuid::parse_str(text).map_err(|e| self.corrupt(column, e))
     }
 
-    fn json<T: DeserializeOwned>(&self, column: &str, text: &str) -> Result<T, StoreError> {
+    pub(super) fn json<T: DeserializeOwned>(&self, column: &str, text: &str) -> Result<T, StoreError> {
         serde_json::from_str(text).map_err(|e| self.corrupt(column, e))
     }
 
-    fn number<T: TryFrom<i64>>(&self, column: &str, value: i64) -> Result<T, StoreError> {
+    pub(super) fn number<T: TryFrom<i64>>(&self, column: &str, value: i64) -> Result<T, StoreError> {
         T::try_from(value).map_err(|_| self.corrupt(column, format_args!("{value} is out of range")))
     }
 
-    fn time(&self, column: &str, ms: i64) -> Result<DateTime<Utc>, StoreError> {
+    pub(super) fn time(&self, column: &str, ms: i64) -> Result<DateTime<Utc>, StoreError> {
         DateTime::from_timestamp_millis(ms)
             .ok_or_else(|| self.corrupt(column, format_args!("{ms} is not a time")))
     }
@@ -244,7 +244,7 @@ impl Place<'_> {
     }
 }
 
-fn event_kind(name: &str) -> Option<EventKind> {
+pub(super) fn event_kind(name: &str) -> Option<EventKind> {
     EventKind::DURABLE.into_iter().find(|kind| kind.name() == name)
 }
 

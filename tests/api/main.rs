@@ -18,3 +18,4 @@ mod process;
 mod runs;
 mod shutdown;
 mod unlearn;
+mod webhooks;

@@ -20,9 +20,10 @@ fn the_committed_file_is_what_the_code_says() {
 }
 
 /// Everything the interface has; a route that is added or lost must be added or removed here as well.
-const OPERATIONS: [&str; 34] = [
+const OPERATIONS: [&str; 40] = [
     "DELETE /models/{name}/aliases/{alias} delete_alias",
     "DELETE /runs/{id} delete_run",
+    "DELETE /webhooks/{id} delete_webhook",
     "GET /datasets list_datasets",
     "GET /datasets/{name} get_dataset",
     "GET /datasets/{name}/rows/{row} get_dataset_row",
@@ -44,6 +45,9 @@ const OPERATIONS: [&str; 34] = [
     "GET /runs/{id}/report get_run_report",
     "GET /unlearn/methods list_unlearn_methods",
     "GET /version get_version_info",
+    "GET /webhooks list_webhooks",
+    "GET /webhooks/{id} get_webhook",
+    "GET /webhooks/{id}/deliveries list_deliveries",
     "POST /audits create_audit",
     "POST /models/{name}/versions/{v}/revoke revoke_version",
     "POST /models/{ref}/predict predict_model",
@@ -54,6 +58,8 @@ const OPERATIONS: [&str; 34] = [
     "POST /runs/{id}/pause pause_run",
     "POST /runs/{id}/resume resume_run",
     "POST /unlearn create_unlearn",
+    "POST /webhooks create_webhook",
+    "POST /webhooks/{id}/test test_webhook",
     "PUT /models/{name}/aliases/{alias} put_alias",
 ];
 

@@ -12,6 +12,7 @@ use lethe::http::{self, AppState, Bounds};
 use lethe::jobs::{Engine, Limits};
 use lethe::nn::{Recipe, Standard};
 use lethe::store::{NewEvent, RunChange, Store};
+use lethe::webhooks::{Reach, Sender};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -44,7 +45,16 @@ impl TestApp {
         Self::with_memory_limit("2GiB").await
     }
 
+    /// Its webhooks cannot reach a test's receivers.
+    pub async fn with_public_webhooks() -> Self {
+        Self::with("2GiB", Reach::Public).await
+    }
+
     pub async fn with_memory_limit(limit: &str) -> Self {
+        Self::with(limit, Reach::Anywhere).await
+    }
+
+    async fn with(limit: &str, reach: Reach) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let store = Store::open(&data_dir.path().join("lethe.sqlite")).await.unwrap();
         let artifacts = Artifacts::open(data_dir.path()).unwrap();
@@ -56,7 +66,7 @@ impl TestApp {
                 .unwrap();
         let limit: ByteSize = limit.parse().unwrap();
         let bounds = Bounds { memory: limit, streams: MAX_STREAMS };
-        let state = AppState::new(engine, bounds, CancellationToken::new());
+        let state = AppState::new(engine, bounds, Sender::new(reach), CancellationToken::new());
         Self { router: http::router(state.clone()), state, data_dir }
     }
 
@@ -180,6 +190,7 @@ pub fn config(data_dir: &TempDir) -> Config {
         max_streams: 1_000,
         keep_events: 1_000_000,
         keep_events_days: None,
+        webhook_private: false,
         log: "info".into(),
     }
 }
