@@ -2,6 +2,7 @@
 
 use crate::store::Retention;
 use crate::webhooks::Reach;
+use clap::builder::BoolishValueParser;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -46,7 +47,7 @@ pub struct Config {
     pub keep_events_days: Option<u16>,
 
     /// Lets webhooks go to private addresses (this machine, its network) and over plain HTTP.
-    #[arg(long, env = "LETHE_WEBHOOK_PRIVATE", global = true)]
+    #[arg(long, env = "LETHE_WEBHOOK_PRIVATE", global = true, value_parser = BoolishValueParser::new())]
     pub webhook_private: bool,
 
     /// What is logged on standard error, in `tracing` filter syntax.

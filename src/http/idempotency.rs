@@ -9,9 +9,8 @@ use super::extract::ApiBytes;
 use super::order;
 use super::state::AppState;
 use crate::store::{KeptAnswer, KeyedRequest, Reservation, StoreError};
-use axum::Extension;
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -38,7 +37,7 @@ const KEPT_HEADERS: [HeaderName; 4] =
     [header::CONTENT_TYPE, header::LOCATION, header::ETAG, HeaderName::from_static("preference-applied")];
 
 /// Innermost middleware of everything that changes something by `POST`.
-pub async fn idempotent(Extension(app): Extension<AppState>, request: Request, next: Next) -> Response {
+pub async fn idempotent(State(app): State<AppState>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }

@@ -37,12 +37,12 @@ pub use error::{Code, FieldError, Problem};
 pub use openapi::yaml as openapi_yaml;
 pub use state::{App, AppState, Bounds};
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Extension, Router};
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -66,8 +66,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Those that honour `Prefer: wait` hold on for up to 60 s, after reading the body.
 const WAITING_TIMEOUT: Duration = Duration::from_secs(order::MAX_WAIT_S + 30);
 
-/// Every operation.
-fn api() -> OpenApiRouter<AppState> {
+/// Every operation; `once` has those that change something answered once under a key.
+fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
     let looking = OpenApiRouter::with_openapi(openapi::base())
         // runs
         .routes(routes!(runs::list_runs))
@@ -106,18 +106,14 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(control::cancel_run))
         .routes(routes!(control::pause_run))
         .routes(routes!(control::resume_run))
-        .routes(routes!(webhooks::test_webhook))
-        .layer(from_fn(idempotency::idempotent))
-        .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
-        .layer(timeout(TIMEOUT));
+        .routes(routes!(webhooks::test_webhook));
+    let steering = once(steering).layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT)).layer(timeout(TIMEOUT));
 
     let changing = OpenApiRouter::new()
         .routes(routes!(models::revoke_version))
         .routes(routes!(models::put_alias, models::delete_alias))
-        .routes(routes!(webhooks::create_webhook))
-        .layer(from_fn(idempotency::idempotent))
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
-        .layer(timeout(TIMEOUT));
+        .routes(routes!(webhooks::create_webhook));
+    let changing = once(changing).layer(RequestBodyLimitLayer::new(BODY_LIMIT)).layer(timeout(TIMEOUT));
 
     // they change nothing: no key is needed, and none is paid for
     let predicting = OpenApiRouter::new()
@@ -126,17 +122,14 @@ fn api() -> OpenApiRouter<AppState> {
         .layer(RequestBodyLimitLayer::new(PREDICT_BODY_LIMIT))
         .layer(timeout(TIMEOUT));
 
-    let starting = OpenApiRouter::new()
-        .routes(routes!(runs::create_run))
-        .routes(routes!(checkpoints::fork_run))
-        .layer(from_fn(idempotency::idempotent))
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
-        .layer(timeout(WAITING_TIMEOUT));
+    let starting =
+        OpenApiRouter::new().routes(routes!(runs::create_run)).routes(routes!(checkpoints::fork_run));
+    let starting =
+        once(starting).layer(RequestBodyLimitLayer::new(BODY_LIMIT)).layer(timeout(WAITING_TIMEOUT));
 
-    let forgetting = OpenApiRouter::new()
-        .routes(routes!(unlearn::create_unlearn))
-        .routes(routes!(audits::create_audit))
-        .layer(from_fn(idempotency::idempotent))
+    let forgetting =
+        OpenApiRouter::new().routes(routes!(unlearn::create_unlearn)).routes(routes!(audits::create_audit));
+    let forgetting = once(forgetting)
         .layer(RequestBodyLimitLayer::new(UNLEARN_BODY_LIMIT))
         .layer(timeout(WAITING_TIMEOUT));
 
@@ -172,12 +165,13 @@ fn pages() -> Router<AppState> {
 
 /// The description of the interface.
 pub fn document() -> utoipa::openapi::OpenApi {
-    openapi::complete(api().into_openapi())
+    openapi::complete(api(|routes| routes).into_openapi())
 }
 
 /// The whole interface, ready to be served or to be asked directly in tests.
 pub fn router(state: AppState) -> Router {
-    let (api, _) = api().split_for_parts();
+    let once = from_fn_with_state(state.clone(), idempotency::idempotent);
+    let (api, _) = api(|routes| routes.layer(once.clone())).split_for_parts();
     framed(api.merge(pages()), state)
 }
 
@@ -202,8 +196,6 @@ fn framed(routes: Router<AppState>, state: AppState) -> Router {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        // for layers inside the routes, which are described without a state
-        .layer(Extension(state.clone()))
         .layer(from_fn_with_state(state.clone(), frame::frame))
         .with_state(state)
 }

@@ -23,6 +23,9 @@ pub struct Bounds {
     pub streams: usize,
 }
 
+/// Each lasts up to ten seconds and goes to an address of somebody's choice.
+const MAX_WEBHOOK_TESTS: usize = 4;
+
 #[derive(Debug)]
 pub struct App {
     pub engine: Engine,
@@ -34,6 +37,8 @@ pub struct App {
     pub(super) streams: Arc<Semaphore>,
     pub(super) feeds: Feeds,
     pub(super) keys: Arc<Keys>,
+    /// Tests of webhooks that may be made at the same time.
+    pub(super) webhook_tests: Semaphore,
     /// Requests whose answer is not ready yet.
     pub(super) in_flight: AtomicUsize,
 }
@@ -55,6 +60,7 @@ impl AppState {
             streams,
             feeds: Feeds::default(),
             keys: Arc::default(),
+            webhook_tests: Semaphore::new(MAX_WEBHOOK_TESTS),
             in_flight: AtomicUsize::new(0),
         }))
     }

@@ -172,6 +172,10 @@ pub async fn test_webhook(
     NewId(test): NewId,
 ) -> Result<Json<WebhookTestView>, Problem> {
     let mut webhook = load(&app, id).await?;
+    let _permit = app.webhook_tests.try_acquire().map_err(|_| {
+        Problem::new(Code::Unavailable, "other webhooks are being tested; try again in a moment")
+            .retry_after(5)
+    })?;
     let at = Utc::now();
     let body = json!({ "type": "webhook.test", "timestamp": at, "data": { "webhook": id } }).to_string();
     let message = Message { id: test, url: &webhook.url, secret: &webhook.secret, body: &body };

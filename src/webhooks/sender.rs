@@ -103,7 +103,7 @@ impl Sender {
             .header("webhook-timestamp", timestamp.to_string())
             .header("webhook-signature", signature)
             .body(message.body.to_owned());
-        request.send().await.map_err(|error| describe(&error))
+        request.send().await.map_err(|error| describe(&error.without_url()))
     }
 }
 
