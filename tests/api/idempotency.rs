@@ -1,6 +1,6 @@
 //! Requests under an `Idempotency-Key`: sent again, they are not done again.
 
-use crate::support::{Answer, TestApp, endless_training, json_request, small_training};
+use crate::support::{Answer, ServerProcess, TestApp, endless_training, json_request, small_training};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::Utc;
@@ -9,8 +9,6 @@ use lethe::domain::Status;
 use lethe::store::{KeyedRequest, Reservation};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use uuid::Uuid;
 
 fn keyed(path: &str, key: &str, body: &Value) -> Request<Body> {
@@ -241,53 +239,19 @@ async fn a_body_that_never_came_whole_uses_up_no_key() {
     assert_eq!(app.post_keyed("/runs", "k", &small_training("m", 1)).await.status, 202);
 }
 
-/// A server process, killed when the test ends.
-struct Server {
-    process: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(data_dir: &std::path::Path, faults: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_lethe"))
-            .env_clear()
-            .env("LETHE_FAULTS", faults)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data_dir)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("the first line says where").to_owned();
-        Self { process, url }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // an error means that it has ended already
-        let _ = self.process.kill();
-        self.process.wait().unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_server_that_dies_before_it_answers_makes_one_run_all_the_same() {
     let data_dir = tempfile::tempdir().unwrap();
-    // a second installation, by another test of this process, changes nothing
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let post = async |server: &Server| {
+    let client = crate::support::client();
+    let post = async |server: &ServerProcess| {
         let request = client.post(format!("{}/runs", server.url)).header("idempotency-key", "\"order-1\"");
         request.json(&small_training("m", 1)).send().await
     };
     for fault in ["reserve_key.committed", "submit.commit", "submit.committed", "keep_answer.commit"] {
-        let server = Server::start(data_dir.path(), &format!("{fault}=abort"));
+        let server = ServerProcess::start(data_dir.path(), &format!("{fault}=abort"));
         assert!(post(&server).await.is_err(), "{fault}");
     }
-    let server = Server::start(data_dir.path(), "");
+    let server = ServerProcess::start(data_dir.path(), "");
     let answer = post(&server).await.unwrap();
     assert!(answer.status().is_success());
     let run: Value = answer.json().await.unwrap();

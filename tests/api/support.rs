@@ -14,7 +14,9 @@ use lethe::nn::{Recipe, Standard};
 use lethe::store::{NewEvent, RunChange, Store};
 use lethe::webhooks::{Reach, Sender};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -312,4 +314,44 @@ fn parse_frame(text: &str) -> Frame {
         }
     }
     frame
+}
+
+/// A server process, killed when the test ends.
+pub struct ServerProcess {
+    process: Child,
+    pub url: String,
+}
+
+impl ServerProcess {
+    /// On a free port; `faults` is what `LETHE_FAULTS` says.
+    pub fn start(data_dir: &Path, faults: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_lethe"))
+            .env_clear()
+            .env("LETHE_FAULTS", faults)
+            .args(["serve", "--listen", "127.0.0.1:0", "--webhook-private", "--data-dir"])
+            .arg(data_dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").expect("the first line says where").to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // an error means that it has ended already
+        let _ = self.process.kill();
+        self.process.wait().unwrap();
+    }
+}
+
+/// For a real server.
+pub fn client() -> reqwest::Client {
+    // a second installation, by another test of this process, changes nothing
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }

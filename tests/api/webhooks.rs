@@ -1,6 +1,6 @@
 //! Webhooks from outside: how they are made, what they tell, and what is refused.
 
-use crate::support::{TestApp, small_training};
+use crate::support::{ServerProcess, TestApp, client, small_training};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -230,4 +230,22 @@ async fn deliveries_are_paged_newest_first() {
     app.get(&format!("{path}?after=x")).await.problem(400, "invalid_cursor");
     app.get(&format!("{path}?status=lost")).await.problem(400, "invalid_parameter");
     app.get(&format!("/webhooks/{NOBODY}/deliveries")).await.problem(404, "webhook_not_found");
+}
+
+#[tokio::test]
+async fn a_server_that_dies_behind_an_attempt_makes_it_again() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (url, mut taken) = receiver(&[200]).await;
+    let client = client();
+    let server = ServerProcess::start(data_dir.path(), "record_attempt.commit=abort");
+    for (path, body) in [("/webhooks", json!({ "url": url })), ("/runs", small_training("m", 1))] {
+        let answer = client.post(format!("{}{path}", server.url)).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}");
+    }
+    let (first, told) = taken.recv().await.unwrap();
+    drop(server);
+    let server = ServerProcess::start(data_dir.path(), "");
+    let (again, told_again) = taken.recv().await.unwrap();
+    assert_eq!((&again["webhook-id"], told_again), (&first["webhook-id"], told));
+    drop(server);
 }
