@@ -4,7 +4,7 @@
 //! ```text
 //! http ──▶ jobs ──▶ unlearn ──▶ nn          (arrows: "uses"; never backwards)
 //!   │        │
-//!   └────────┴──▶ store, artifacts, data, health, inference, domain   (no axum in any of them)
+//!   └────────┴──▶ store, artifacts, data, health, inference, webhooks, domain   (no axum in any of them)
 //! ```
 //!
 //! `ARCHITECTURE.md` has the map with its invariants.

@@ -1,5 +1,5 @@
-//! Durable state in SQLite: runs, events, versions, aliases. Rows in, domain types out; no business rules
-//! beyond "a state change and its event commit together".
+//! Durable state in SQLite: runs, events, versions, aliases, webhooks, answers under keys. Rows in, domain types
+//! out; no business rules beyond "a state change and its event commit together".
 //!
 //! One connection writes, in `begin immediate` transactions; several read. Every commit is on disk before
 //! it is reported (`synchronous=FULL`).

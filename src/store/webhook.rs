@@ -380,3 +380,42 @@ impl TryFrom<DueRow> for Due {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{open, train_run};
+    use super::*;
+
+    #[tokio::test]
+    async fn of_what_is_over_the_last_thousand_are_kept() {
+        let (_dir, store) = open().await;
+        let new = Webhook {
+            id: Uuid::now_v7(),
+            url: "https://example.com/".into(),
+            events: vec![EventKind::Status],
+            secret: Secret("whsec_".into()),
+            created_at: Utc::now(),
+            failing_since: None,
+            disabled: None,
+            dropped: 0,
+        };
+        let webhook = store.insert_webhook(new).await.unwrap().unwrap();
+        let fill = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 1500)
+            insert into delivery (delivery_id, webhook_id, run_id, seq, kind, body, status, n_attempts, created_ms)
+            select printf('00000000-0000-7000-8000-%012d', i), $1, $1, i, 'done', '{}', 'failed', 10, 0 from n";
+        sqlx::query(fill).bind(webhook.id.to_string()).execute(&store.write).await.unwrap();
+        store.insert_run(train_run("m")).await.unwrap();
+        let at = Utc::now();
+        let due = store.due_deliveries(at).await.unwrap().remove(0);
+        let attempt = Attempt { at, answer_status: Some(200), error: None, next: Next::Delivered };
+        store.record_attempt(due.id, &attempt, at).await.unwrap();
+        let kept = store.deliveries(webhook.id, None, &Page { limit: 2_000, after: None }).await.unwrap();
+        assert_eq!((kept.len(), kept[0].id, kept[0].status), (1_000, due.id, DeliveryStatus::Delivered));
+        assert_eq!(kept[999].seq, 502);
+        // what is over stays as it is
+        let late = Attempt { next: Next::Failed, ..attempt };
+        store.record_attempt(due.id, &late, at).await.unwrap();
+        let kept = store.deliveries(webhook.id, None, &Page { limit: 1, after: None }).await.unwrap();
+        assert_eq!((kept[0].status, kept[0].attempts), (DeliveryStatus::Delivered, 1));
+    }
+}
