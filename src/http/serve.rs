@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often the log is brought back within its bounds.
 const PRUNING: Duration = Duration::from_mins(1);
+/// Before a service that met a fault begins again.
+const RESTART: Duration = Duration::from_secs(1);
 /// Time for answers already made to leave, after which connections nobody reads from are dropped.
 const FLUSH: Duration = Duration::from_millis(250);
 /// How long the health check waits.
@@ -120,16 +122,33 @@ impl Server {
             shutdown.cancelled().await;
             state.engine.shutdown().await;
         };
-        let courier = Courier::new(state.engine.store.clone(), state.webhooks.clone());
-        let telling = courier.run(state.engine.news(), shutdown.clone());
-        let keeping = async {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = prune_regularly(&state.engine.store, self.retention) => {}
+        let telling = until_done("webhooks", || {
+            let courier = Courier::new(state.engine.store.clone(), state.webhooks.clone());
+            courier.run(state.engine.news(), shutdown.clone())
+        });
+        let keeping = until_done("pruning", || {
+            let (store, shutdown, retention) = (state.engine.store.clone(), shutdown.clone(), self.retention);
+            async move {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = prune_regularly(&store, retention) => {}
+                }
             }
-        };
+        });
         tokio::join!(answering, giving_back, keeping, telling);
         state.engine.store.close().await;
+    }
+}
+
+/// Runs a service until it ends by itself. One that meets a fault of the program is begun again, and takes no other with
+/// it.
+async fn until_done<F>(name: &str, begin: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(fault) = tokio::spawn(begin()).await {
+        tracing::error!(%fault, "{name} met a fault of the program and begins again");
+        tokio::time::sleep(RESTART).await;
     }
 }
 

@@ -2,6 +2,7 @@
 //! the step is taken, or the second. Whoever asks again then gets what they would have got without it.
 
 use crate::ledger::{Ledger, check_files, pages};
+use crate::receiver::Receiver;
 use crate::server::{Server, training, weights_of};
 use lethe::faults::POINTS;
 use reqwest::Method;
@@ -31,6 +32,12 @@ enum Life {
     Restart,
     /// Trains for longer than two heartbeats.
     Wait,
+    /// Trains with requests that say which they are.
+    UseKeys,
+    /// Has someone told of events who first wants to hear nothing.
+    Tell,
+    /// Keeps hardly any events.
+    Prune,
 }
 
 /// The lives that pass a point.
@@ -47,6 +54,11 @@ fn lives_through(what: &str, step: &str) -> &'static [Life] {
         ("delete_run", _) => &[Life::DeleteRuns],
         ("reconcile", _) => &[Life::Restart],
         ("renew", _) => &[Life::Wait],
+        ("reserve_key" | "keep_answer", _) => &[Life::UseKeys],
+        // only when an answer is too large to be kept
+        ("release_key", _) => &[],
+        ("insert_webhook" | "delete_webhook" | "enable_webhook" | "record_attempt", _) => &[Life::Tell],
+        ("prune", _) => &[Life::Prune],
         _ => panic!("no life passes {what}.{step}"),
     }
 }
@@ -62,11 +74,15 @@ struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}={}@{}", self.what, self.step, self.action, self.time)
+        write!(f, "{}={}@{}", self.point(), self.action, self.time)
     }
 }
 
 impl Case {
+    fn point(&self) -> String {
+        format!("{}.{}", self.what, self.step)
+    }
+
     fn all() -> Vec<Self> {
         let mut cases = Vec::new();
         for (what, steps) in POINTS {
@@ -92,8 +108,9 @@ impl Case {
 
     /// Whether this life passes the point so often.
     fn strikes(&self) -> bool {
-        // a start takes back all there is at once
-        !(self.what == "reconcile" && self.time == 2)
+        // a start takes back all there is at once, and there is enough to prune for one transaction
+        let once_a_start = self.what == "reconcile" || (self.what == "prune" && self.step != "begin");
+        !(once_a_start && self.time == 2)
     }
 }
 
@@ -192,8 +209,18 @@ impl World {
 
     /// The first answer that is none of a failing server.
     async fn ask(&mut self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        self.ask_under(None, method, path, body).await
+    }
+
+    async fn ask_under(
+        &mut self,
+        key: Option<&str>,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> (u16, Value) {
         for _ in 0..N_TRIES {
-            match self.server().ask(method.clone(), path, body).await {
+            match self.server().ask_under(key, method.clone(), path, body).await {
                 Ok((status, body)) if status < 500 => return (status, body),
                 Ok(_) => {}
                 Err(_) => self.server.take().unwrap().has_aborted(),
@@ -270,6 +297,11 @@ impl World {
     }
 
     async fn live(&mut self, life: Life, beginning: &Beginning) {
+        match life {
+            Life::Tell => return self.tell().await,
+            Life::Prune => return self.prune(&beginning.runs).await,
+            _ => {}
+        }
         for time in [1_u32, 2] {
             let i = time as usize - 1;
             let (run, tag) = (&beginning.runs[i], format!("new {time}"));
@@ -299,6 +331,7 @@ impl World {
                     let path = format!("/runs/{}/report", run["id"].as_str().unwrap());
                     assert_eq!(self.ask(Method::GET, &path, &Value::Null).await.0, 200);
                 }
+                Life::UseKeys => self.use_key(&tag, &beginning.trained).await,
                 Life::MoveAliases => self.move_alias(time).await,
                 Life::Revoke => {
                     let path = format!("/models/base/versions/{time}/revoke");
@@ -325,6 +358,7 @@ impl World {
                     let run = self.end_of(&id).await;
                     assert_eq!(weights_of(self.server(), &run).await, beginning.trained, "{}", self.faults);
                 }
+                Life::Tell | Life::Prune => unreachable!("lived in one go"),
             }
         }
     }
@@ -341,6 +375,91 @@ impl World {
         assert!([204, 404].contains(&status), "{status}");
         let model = self.ask(Method::GET, "/models/base", &Value::Null).await.1;
         assert_eq!(model["aliases"], json!([]), "{}", self.faults);
+    }
+
+    /// Asking again under the same key never makes a second run.
+    async fn use_key(&mut self, tag: &str, expected: &str) {
+        let (order, key) = (training("new", tag), tag.replace(' ', "-"));
+        let (status, run) = self.ask_under(Some(&key), Method::POST, "/runs", &order).await;
+        assert!([201, 202].contains(&status), "{}: {status} {run}", self.faults);
+        self.ledger.acknowledge(&run);
+        let id = run["id"].as_str().unwrap();
+        let run = self.end_of(id).await;
+        assert_eq!(weights_of(self.server(), &run).await, expected, "{}", self.faults);
+        let (_, again) = self.ask_under(Some(&key), Method::POST, "/runs", &order).await;
+        assert_eq!(again["id"], id, "{}", self.faults);
+        let runs = pages(self.server(), "/runs").await;
+        assert_eq!(runs.iter().filter(|run| run["tags"] == order["tags"]).count(), 1, "{}", self.faults);
+    }
+
+    /// Two webhooks that are disabled, put into service again, and told.
+    async fn tell(&mut self) {
+        let receiver = Receiver::start().await;
+        let mut webhooks = Vec::new();
+        for name in [1, 2] {
+            let order = json!({ "url": receiver.address(name) });
+            let key = format!("webhook-{name}");
+            let (status, webhook) = self.ask_under(Some(&key), Method::POST, "/webhooks", &order).await;
+            assert_eq!(status, 201, "{}: {webhook}", self.faults);
+            webhooks.push(format!("/webhooks/{}", webhook["id"].as_str().unwrap()));
+        }
+        receiver.be_gone(true);
+        self.carry_out("/runs", &training("new", "unheard")).await;
+        for webhook in &webhooks {
+            while self.ask(Method::GET, webhook, &Value::Null).await.1["disabled_at"].is_null() {
+                tokio::task::yield_now().await;
+            }
+        }
+        receiver.be_gone(false);
+        for webhook in &webhooks {
+            let path = format!("{webhook}/test");
+            while !self.ask(Method::GET, webhook, &Value::Null).await.1["disabled_at"].is_null() {
+                assert_eq!(self.ask(Method::POST, &path, &Value::Null).await.0, 200, "{}", self.faults);
+            }
+        }
+        let run = self.carry_out("/runs", &training("new", "heard")).await;
+        for name in [1, 2] {
+            // a server that dies while nobody asks it anything has to be started again by someone
+            let heard = receiver.heard_end_of(name, run["id"].as_str().unwrap());
+            tokio::pin!(heard);
+            loop {
+                tokio::select! {
+                    () = &mut heard => break,
+                    _ = self.ask(Method::GET, "/livez", &Value::Null) => {}
+                }
+            }
+        }
+        for webhook in &webhooks {
+            let (status, _) = self.ask(Method::DELETE, webhook, &Value::Null).await;
+            assert!([204, 404].contains(&status), "{status}");
+        }
+        assert_eq!(self.ask(Method::GET, "/webhooks", &Value::Null).await.1["data"], json!([]));
+    }
+
+    /// What was cut down stays readable, and says how it ended.
+    async fn prune(&mut self, runs: &[String]) {
+        let point = self.faults.split('=').next().unwrap_or_default().to_owned();
+        // their logs are about to be shorter than what was read of them
+        self.ledger = Ledger::default();
+        self.stop();
+        self.server = Server::with_short_log(self.dir.path(), &self.faults);
+        while !self.was_struck(&point) && !self.is_cut_down(&runs[0]).await {
+            tokio::task::yield_now().await;
+        }
+        self.stop();
+        self.server = Server::with_short_log(self.dir.path(), "");
+        while !self.is_cut_down(&runs[0]).await {
+            tokio::task::yield_now().await;
+        }
+        let run = self.ask(Method::GET, &format!("/runs/{}", runs[0]), &Value::Null).await.1;
+        assert_eq!(run["status"], "succeeded", "{}", self.faults);
+    }
+
+    async fn is_cut_down(&self, run: &str) -> bool {
+        let Some(server) = &self.server else { return false };
+        let log = server.try_events(run).await.unwrap_or_default();
+        assert!(log.last().is_none_or(|event| event["event"] == "done"));
+        log.first().is_some_and(|event| event["event"] == "reset" && event["data"]["reason"] == "pruned")
     }
 
     async fn assert_revoked(&mut self, version: u32) {
@@ -360,8 +479,9 @@ impl World {
         }
     }
 
-    fn was_struck(&self) -> bool {
-        fs::read_to_string(self.dir.path().join("server.log")).unwrap().contains("a fault strikes")
+    fn was_struck(&self, point: &str) -> bool {
+        let log = fs::read_to_string(self.dir.path().join("server.log")).unwrap();
+        log.lines().any(|line| line.contains("a fault strikes") && line.contains(&format!("point={point} ")))
     }
 }
 
@@ -383,7 +503,7 @@ async fn a_fault_at_any_step_costs_nothing_that_was_acknowledged_and_asking_agai
             let mut world = beginning.world(&format!("{slow}{case}"));
             world.live(case.life, &beginning).await;
             world.check().await;
-            assert_eq!(world.was_struck(), case.strikes(), "{case} in {:?}", case.life);
+            assert_eq!(world.was_struck(&case.point()), case.strikes(), "{case} in {:?}", case.life);
         });
     }
     let n_cases = lives.len();

@@ -9,6 +9,7 @@ mod full_disk;
 mod kill;
 mod ledger;
 mod moments;
+mod receiver;
 mod server;
 mod storage;
 

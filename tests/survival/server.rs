@@ -31,6 +31,13 @@ impl Server {
         Self::spawn(command(data_dir, faults))
     }
 
+    /// With a short memory for events of runs that have ended.
+    pub fn with_short_log(data_dir: &Path, faults: &str) -> Option<Self> {
+        let mut command = command(data_dir, faults);
+        command.env("LETHE_KEEP_EVENTS", "1");
+        Self::spawn(command)
+    }
+
     /// Without a log, which would need room on the same disk.
     pub fn quiet(data_dir: &Path) -> Option<Self> {
         let mut command = command_of(data_dir);
@@ -74,7 +81,21 @@ impl Server {
 
     /// Status and body, `null` if there is none. An error if the server ended instead of answering.
     pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(u16, Value), Error> {
-        let request = self.http.request(method, format!("{}{path}", self.url));
+        self.ask_under(None, method, path, body).await
+    }
+
+    /// With an `Idempotency-Key`.
+    pub async fn ask_under(
+        &self,
+        key: Option<&str>,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(u16, Value), Error> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
         let request = if body.is_null() { request } else { request.json(body) };
         let answer = request.send().await?;
         let status = answer.status().as_u16();
@@ -140,7 +161,9 @@ fn command(data_dir: &Path, faults: &str) -> Command {
 
 fn command_of(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lethe"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--data-dir"]).arg(data_dir);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--train-threads", "1", "--webhook-private", "--data-dir"])
+        .arg(data_dir);
     command
 }
 
