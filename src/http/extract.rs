@@ -14,6 +14,7 @@ use serde_path_to_error::Segment;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// A JSON body as a typed value.
 #[derive(Debug)]
@@ -72,6 +73,9 @@ pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(value.map(|Object(value)| value))
 }
 
+/// How long a body may take from its first byte to its last.
+const BODY_PATIENCE: Duration = Duration::from_secs(20);
+
 /// A body as bytes, within the route's limit.
 #[derive(Debug)]
 pub struct ApiBytes(pub Bytes);
@@ -80,7 +84,17 @@ impl<S: Send + Sync> FromRequest<S> for ApiBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection: BytesRejection| {
+        whole(Bytes::from_request(request, state), BODY_PATIENCE).await
+    }
+}
+
+/// A body that trickles in is waited for only so long: whoever sends it holds what the request has been given.
+async fn whole(
+    body: impl Future<Output = Result<Bytes, BytesRejection>>,
+    patience: Duration,
+) -> Result<ApiBytes, Problem> {
+    match tokio::time::timeout(patience, body).await {
+        Ok(body) => body.map(ApiBytes).map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Problem::new(
                     Code::PayloadTooLarge,
@@ -89,7 +103,11 @@ impl<S: Send + Sync> FromRequest<S> for ApiBytes {
             } else {
                 Problem::new(Code::BadRequest, "the body ended before it was complete").caused_by(rejection)
             }
-        })
+        }),
+        Err(_) => Err(Problem::new(
+            Code::RequestTimeout,
+            format!("the body was not complete after {} seconds; send it faster", patience.as_secs()),
+        )),
     }
 }
 
@@ -343,6 +361,14 @@ mod tests {
 
     fn accept(value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))])
+    }
+
+    #[tokio::test]
+    async fn a_body_that_trickles_in_is_waited_for_only_so_long() {
+        let problem = whole(std::future::pending(), Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(problem.code, Code::RequestTimeout);
+        let body = std::future::ready(Ok(Bytes::from_static(b"x")));
+        assert_eq!(whole(body, Duration::ZERO).await.unwrap().0, "x");
     }
 
     const OFFERED: [&str; 2] = ["text/event-stream", "application/json"];

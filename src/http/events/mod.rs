@@ -81,7 +81,7 @@ pub struct EventPageView {
 ///
 /// As `text/event-stream` (the default): the events after the cursor, then live ones until `done`. Without a
 /// cursor a `snapshot` of the run comes first, then the whole log from event 1. Only durable events (`status`,
-/// `epoch`, `checkpoint`, `phase`, `model`, `done`) carry an `id`; reconnecting with `Last-Event-ID` or `?after=` continues
+/// `epoch`, `checkpoint`, `alert`, `phase`, `model`, `done`) carry an `id`; reconnecting with `Last-Event-ID` or `?after=` continues
 /// behind it, and is answered 204 once nothing will follow any more. A cursor beyond the end, or before what is kept of
 /// the log (of a run that ended long ago only `done` is), is answered by a `reset`, which says why and where the log
 /// begins again, and a `snapshot`, then the log from there. `batch` events, at most four a second, tell of mini-batches and
