@@ -1,5 +1,6 @@
 //! How long predictions take.
 
+use super::machine::Neighbours;
 use serde_json::json;
 use std::fmt;
 use std::io::{Read, Write};
@@ -9,8 +10,11 @@ use std::time::{Duration, Instant};
 /// Between the beginnings of two requests: what one client asks must not depend on how fast it is answered.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// Sorted.
-pub struct Latencies(Vec<Duration>);
+pub struct Latencies {
+    sorted: Vec<Duration>,
+    /// Cores others used meanwhile, the most of it.
+    pub others: f64,
+}
 
 impl Latencies {
     pub fn p99(&self) -> Duration {
@@ -18,19 +22,27 @@ impl Latencies {
     }
 
     fn quantile(&self, q: f64) -> Duration {
-        self.0[((self.0.len() - 1) as f64 * q) as usize]
+        self.sorted[((self.sorted.len() - 1) as f64 * q) as usize]
     }
 
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
-        self.0.sort_unstable();
+        self.sorted.extend(other.sorted);
+        self.sorted.sort_unstable();
+        self.others = self.others.max(other.others);
     }
 }
 
 impl fmt::Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |q| self.quantile(q).as_secs_f64() * 1e3;
-        write!(f, "p50 {:6.2} ms, p99 {:6.2} ms, {} requests", ms(0.5), ms(0.99), self.0.len())
+        let n = self.sorted.len();
+        write!(
+            f,
+            "p50 {:6.2} ms, p99 {:6.2} ms, {n} requests; others used {:.2} cores",
+            ms(0.5),
+            ms(0.99),
+            self.others
+        )
     }
 }
 
@@ -43,6 +55,7 @@ pub fn predictions(address: &str, time: Duration) -> Latencies {
     );
     let mut stream = TcpStream::connect(address).expect("the server listens");
     stream.set_nodelay(true).expect("a socket");
+    let neighbours = Neighbours::watch();
     let begun = Instant::now();
     let mut taken = Vec::new();
     let mut due = begun;
@@ -54,7 +67,7 @@ pub fn predictions(address: &str, time: Duration) -> Latencies {
         due += EVERY;
     }
     taken.sort_unstable();
-    Latencies(taken)
+    Latencies { sorted: taken, others: neighbours.cores().unwrap_or(0.0) }
 }
 
 fn read_answer(stream: &mut TcpStream) {
