@@ -41,6 +41,7 @@ suite!(
     a_revoked_version_says_so_and_names_its_replacement,
     aliases_point_only_at_usable_versions_of_their_model,
     a_version_outlives_its_run,
+    a_transaction_that_the_database_ends_by_itself_does_not_stand_in_the_way_of_the_next,
 );
 
 fn name(text: &str) -> ModelName {
@@ -251,6 +252,19 @@ async fn stopping_gracefully_does_not_count_as_dying(store: &Store) {
     }
     store.claim(FOR_EVER).await.unwrap().unwrap();
     assert_eq!(store.reconcile(None).await.unwrap()[0].0.status, Status::Queued);
+    assert_consistent(store, run.id).await;
+}
+
+/// As SQLite does when the disk is full.
+async fn a_transaction_that_the_database_ends_by_itself_does_not_stand_in_the_way_of_the_next(store: &Store) {
+    let full = "create trigger full before insert on event begin select raise(rollback, 'full'); end";
+    sqlx::query(full).execute(&store.write).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(store.insert_run(train_run("m")).await, Err(StoreError::Database(_))));
+    }
+    assert!(matches!(store.claim(FOR_EVER).await, Ok(None)));
+    sqlx::query("drop trigger full").execute(&store.write).await.unwrap();
+    let (run, _) = store.insert_run(train_run("m")).await.unwrap();
     assert_consistent(store, run.id).await;
 }
 

@@ -5,6 +5,9 @@ use crate::faults;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::ops::{Deref, DerefMut};
 
+/// Takes the write lock at once: what the transaction reads stays true until it commits.
+const BEGIN: &str = "begin immediate";
+
 /// All or nothing, under the name of what it does. Dropped without [`commit`](Self::commit), it was nothing.
 pub(super) struct Writing {
     what: &'static str,
@@ -12,10 +15,17 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    /// `immediate` takes the write lock at once: what the transaction reads stays true until it commits.
     pub(super) async fn begin(pool: &SqlitePool, what: &'static str) -> Result<Self, StoreError> {
         faults::point(what, "begin")?;
-        Ok(Self { what, tx: pool.begin_with("begin immediate").await? })
+        let tx = match pool.begin_with(BEGIN).await {
+            // when a disk is full, SQLite ends the transaction itself, and the connection goes on believing in it
+            Err(sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed) => {
+                pool.acquire().await?.close().await?;
+                pool.begin_with(BEGIN).await?
+            }
+            other => other?,
+        };
+        Ok(Self { what, tx })
     }
 
     /// When this returns, what was written is on disk. An error means that it is not, and never will be.
