@@ -120,7 +120,7 @@ impl Server {
         self.try_follow(run, wanted).await.unwrap();
     }
 
-    /// Whether it came so far; not so if the stream ended before.
+    /// Whether it came so far; not so if the stream ended before, or the run is paused.
     pub async fn try_follow(&self, run: &str, wanted: usize) -> Result<bool, Error> {
         let request = self.http.get(format!("{}/runs/{run}/events", self.url));
         let mut stream = request.header("accept", "text/event-stream").send().await?;
@@ -129,6 +129,10 @@ impl Server {
             seen += &String::from_utf8_lossy(&chunk);
             if seen.matches("event: epoch").count() >= wanted || seen.contains("event: done") {
                 return Ok(true);
+            }
+            let last = |status: &str| seen.rfind(&format!("\"status\":\"{status}\""));
+            if last("paused") > last("queued") {
+                return Ok(false);
             }
         }
         Ok(false)
