@@ -47,7 +47,7 @@ $(PEERS)/installed: benches/peers/requirements.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
-torture: ## a fault at every step of every write, 120 kills at random moments, 40 full disks (needs root)
+torture: ## a fault at every step of every write, 120 kills at random moments, 24 full disks (needs root)
 	LETHE_TORTURE=1 cargo test --locked --test survival -- --include-ignored --nocapture --test-threads 1
 
 figures: ## the pictures and numbers of the README, made by the program (needs MNIST)

@@ -166,6 +166,16 @@ impl<A: Artifact> Folder<A> {
         Ok(n_removed)
     }
 
+    /// Whether there is no file of ours.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.dir)? {
+            if is_ours(&entry?.path()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn path(&self, id: Uuid, extension: &str) -> PathBuf {
         self.dir.join(format!("{id}.{extension}"))
     }

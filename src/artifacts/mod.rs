@@ -34,4 +34,9 @@ impl Artifacts {
             checkpoints: Folder::new(dir.join("checkpoints"))?,
         })
     }
+
+    /// Whether nothing was ever kept here.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.models.is_empty()? && self.checkpoints.is_empty()?)
+    }
 }

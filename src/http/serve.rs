@@ -43,6 +43,11 @@ pub enum ServeError {
     InUse { path: PathBuf, address: String },
     #[error("cannot listen on `{listen}`: {source}; choose another `--listen`")]
     Listen { listen: String, source: io::Error },
+    #[error(
+        "`{}` is missing, but weights it speaks of are there; put it back, or choose another `--data-dir`",
+        .0.display()
+    )]
+    DatabaseLost(PathBuf),
     #[error("cannot open the database: {0}")]
     Store(#[from] StoreError),
     #[error("cannot use the model folder: {0}")]
@@ -78,8 +83,13 @@ impl Server {
         let listener = TcpListener::bind(&config.listen).await.map_err(cannot_listen)?;
         let address = listener.local_addr().map_err(cannot_listen)?;
 
-        let store = Store::open(&data_dir.join("lethe.sqlite")).await?;
         let artifacts = Artifacts::open(data_dir).map_err(in_data_dir)?;
+        let database = data_dir.join("lethe.sqlite");
+        // a new one would make every model vanish without a word
+        if !database.exists() && !artifacts.is_empty().map_err(in_data_dir)? {
+            return Err(ServeError::DatabaseLost(database));
+        }
+        let store = Store::open(&database).await?;
         let catalogue = Catalogue::new(config.datasets_dir.clone(), data_dir.join("datasets"));
         let limits = Limits { train_threads: config.train_threads(), memory: config.memory_limit.0 };
         let engine = Engine::start(store, artifacts, catalogue, limits).await?;

@@ -9,8 +9,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const SMALLEST_KIB: usize = 64;
-const STEP_KIB: usize = 24;
-const N_SIZES: usize = 40;
+const STEP_KIB: usize = 40;
+const N_SIZES: usize = 24;
 const ROOMY: &str = "64m";
 /// Orders until the disk is full, or certainly large enough.
 const N_ORDERS: usize = 6;
@@ -67,7 +67,7 @@ async fn fill(size_kib: usize, expected: &str) -> Met {
                 let id = answer["id"].as_str().unwrap();
                 // its end may be what cannot be written: then it is still there when there is room again
                 let followed = server.follow(id, usize::MAX);
-                if tokio::time::timeout(std::time::Duration::from_secs(40), followed).await.is_err() {
+                if tokio::time::timeout(std::time::Duration::from_secs(16), followed).await.is_err() {
                     met = Met::Full;
                     break;
                 }

@@ -149,3 +149,26 @@ async fn a_damaged_model_is_refused_and_the_others_are_served() {
     assert_eq!(run["error"]["code"], "weights_damaged", "{run}");
     assert_eq!(damaged["status"], "succeeded");
 }
+
+#[tokio::test]
+async fn a_server_whose_database_is_lost_does_not_begin_anew_beside_the_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let run = train(&server, "m").await;
+    // as `kill -9` does: what is in the log beside the database goes with it
+    drop(server);
+    let away = tempfile::tempdir().unwrap();
+    let files = ["lethe.sqlite", "lethe.sqlite-wal", "lethe.sqlite-shm"];
+    for file in files {
+        fs::rename(dir.path().join(file), away.path().join(file)).unwrap();
+    }
+    assert!(Server::with_faults(dir.path(), "").is_none());
+    let log = fs::read_to_string(dir.path().join("server.log")).unwrap();
+    assert!(log.contains("lethe.sqlite` is missing"), "{log}");
+    assert!(!path(dir.path()).exists(), "nothing was put in its place");
+    for file in files {
+        fs::rename(away.path().join(file), dir.path().join(file)).unwrap();
+    }
+    let server = Server::start(dir.path());
+    assert_eq!(weights_of(&server, &run).await.len(), "sha256:".len() + 64);
+}
