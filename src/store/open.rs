@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::{Store, StoreError};
+use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, TryLockError};
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// Bytes of a database that are looked through at every start: a tenth of a second.
+const CHECKED_ALWAYS: u64 = 64 << 20;
 /// Enough for the event streams' short reads; more would only queue on the same disk.
 const N_READERS: u32 = 4;
 /// How long a statement waits for a lock another connection holds.
@@ -42,10 +45,24 @@ impl Store {
         let pool =
             || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        check(&write, path).await?;
         MIGRATIONS.run(&write).await?;
         let read = pool().max_connections(N_READERS).connect_with(options.pragma("query_only", "on")).await?;
         Ok(Self { read, write, place: Arc::new(Place::of(path, lock)?) })
     }
+}
+
+/// Looks for damage before anything is built on it: in a small database always, in a large one when the last process did
+/// not close it.
+async fn check(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size(path) > CHECKED_ALWAYS && size(Path::new(&log)) == 0 {
+        return Ok(());
+    }
+    let found: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(pool).await?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt(found)) }
 }
 
 /// The operating system drops the lock with the process, however that ends.

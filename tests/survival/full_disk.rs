@@ -9,7 +9,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const SMALLEST_KIB: usize = 64;
-const STEP_KIB: usize = 40;
+/// Sizes grow with the square of their number.
+const STEP_KIB: usize = 12;
 const N_SIZES: usize = 24;
 const ROOMY: &str = "64m";
 /// Orders until the disk is full, or certainly large enough.
@@ -111,7 +112,7 @@ async fn a_disk_of_any_size_fills_up_without_losing_what_was_acknowledged() {
     drop(server);
     let mut met = Vec::new();
     for i in 0..N_SIZES {
-        let size_kib = SMALLEST_KIB + i * STEP_KIB;
+        let size_kib = SMALLEST_KIB + i * i * STEP_KIB;
         met.push(fill(size_kib, &expected).await);
     }
     let count = |wanted: Met| met.iter().filter(|met| **met == wanted).count();

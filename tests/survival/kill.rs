@@ -96,3 +96,27 @@ async fn a_training_killed_after_every_epoch_comes_to_the_same_bits() {
         server.events(&parted).await.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=object["last_seq"].as_u64().unwrap()).collect::<Vec<_>>());
 }
+
+/// Whatever it is that ends the process each time: the server does not die of it for ever, and others are carried out.
+#[tokio::test]
+async fn a_run_that_ends_its_process_every_time_is_given_up_and_the_next_is_carried_out() {
+    let dir = tempfile::tempdir().unwrap();
+    // without checkpoints it comes no further each time
+    const FAULTS: &str = "checkpoints.write=error,models.write=abort";
+    let poison = crate::server::training("poison", "1");
+    let server = Server::with_faults(dir.path(), FAULTS).unwrap();
+    let run = server.post("/runs", &poison).await["id"].as_str().unwrap().to_owned();
+    server.has_aborted();
+    for _ in 1..5 {
+        if let Some(server) = Server::with_faults(dir.path(), FAULTS) {
+            server.has_aborted();
+        }
+    }
+    let server = Server::start(dir.path());
+    let object = server.get(&format!("/runs/{run}")).await;
+    assert_eq!(object["error"]["code"], "worker_lost", "{object}");
+    let next = server.post("/runs", &crate::server::training("fine", "1")).await;
+    let next = next["id"].as_str().unwrap();
+    server.follow(next, usize::MAX).await;
+    assert_eq!(server.get(&format!("/runs/{next}")).await["status"], "succeeded");
+}

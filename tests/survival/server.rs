@@ -67,6 +67,13 @@ impl Server {
         process.wait().unwrap();
     }
 
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(mut self) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
+        assert!(self.process.wait().unwrap().success());
+    }
+
     /// It did not answer: that must be because its process ended itself, or is about to.
     pub fn has_aborted(mut self) {
         let ending = self.process.wait().unwrap();

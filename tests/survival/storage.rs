@@ -172,3 +172,69 @@ async fn a_server_whose_database_is_lost_does_not_begin_anew_beside_the_weights(
     let server = Server::start(dir.path());
     assert_eq!(weights_of(&server, &run).await.len(), "sha256:".len() + 64);
 }
+
+/// What is in the log beside the database is folded into it by a graceful end.
+async fn stopped(data_dir: &Path) -> Vec<u8> {
+    let server = Server::start(data_dir);
+    train(&server, "m").await;
+    server.terminate();
+    fs::read(path(data_dir)).unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = stopped(dir.path()).await;
+    const PAGE: usize = 4_096;
+    let n_pages = whole.len() / PAGE;
+    assert!(n_pages > 10);
+    let mut n_refused = 0;
+    for page in 0..n_pages {
+        let mut damaged = whole.clone();
+        damaged[page * PAGE..(page + 1) * PAGE].fill(0);
+        fs::write(path(dir.path()), &damaged).unwrap();
+        match Server::with_faults(dir.path(), "") {
+            // a page that nothing is in
+            Some(server) => drop(server),
+            None => {
+                n_refused += 1;
+                assert_eq!(fs::read(path(dir.path())).unwrap(), damaged, "page {page}");
+            }
+        }
+        for beside in ["lethe.sqlite-wal", "lethe.sqlite-shm"] {
+            let _ = fs::remove_file(dir.path().join(beside));
+        }
+    }
+    assert!(n_refused > n_pages / 2, "{n_refused} of {n_pages}");
+    let log = fs::read_to_string(dir.path().join("server.log")).unwrap();
+    assert!(log.contains("stored data is damaged"), "{log}");
+    fs::write(path(dir.path()), &whole).unwrap();
+    assert_eq!(Server::start(dir.path()).get("/runs").await["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_loses_its_end_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    for model in ["one", "two"] {
+        train(&server, model).await;
+    }
+    drop(server);
+    let log = dir.path().join("lethe.sqlite-wal");
+    let whole = fs::read(&log).unwrap();
+    fs::write(&log, &whole[..whole.len() * 3 / 4]).unwrap();
+    let server = Server::start(dir.path());
+    let runs = server.get("/runs").await["data"].as_array().unwrap().clone();
+    assert!(!runs.is_empty(), "the first was written long before");
+    for run in runs {
+        let run = end_of(&server, &run).await;
+        assert_eq!(run["status"], "succeeded", "{run}");
+        let numbers: Vec<u64> = server
+            .events(run["id"].as_str().unwrap())
+            .await
+            .iter()
+            .map(|event| event["seq"].as_u64().unwrap())
+            .collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    }
+}
