@@ -49,6 +49,7 @@ $(PEERS)/installed: benches/peers/requirements.txt
 
 torture: ## a fault at every step of every write, 120 kills at random moments, 24 full disks (needs root)
 	LETHE_TORTURE=1 cargo test --locked --test survival -- --include-ignored --nocapture --test-threads 1
+	cargo test --locked --test health -- --ignored --nocapture
 
 figures: ## the pictures and numbers of the README, made by the program (needs MNIST)
 	cargo build --locked --release

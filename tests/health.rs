@@ -9,11 +9,19 @@ use lethe::nn::{
     Schedule, Standard, TrainError, train,
 };
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 fn digits() -> Arc<Dataset> {
+    open("digits").unwrap()
+}
+
+fn open(name: &str) -> Option<Arc<Dataset>> {
     let cache = tempfile::tempdir().unwrap();
-    Catalogue::new(None, cache.path().to_owned()).open_local("digits").unwrap().unwrap()
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let folder = std::env::var_os("LETHE_DATASETS_DIR").map_or(beside, PathBuf::from);
+    let folder = Some(folder).filter(|folder| folder.is_dir());
+    Catalogue::new(folder, cache.path().to_owned()).open_local(name).unwrap()
 }
 
 /// The first rows of `digits`, with labels of their own.
@@ -156,4 +164,32 @@ fn a_rate_too_large_diverges_or_kills_the_units() {
     assert!(codes(&wild).contains(&Code::Diverged), "{wild:#?}");
     let numb = alerts_of(&with(2.0), rows.samples(), digits.test());
     assert!(codes(&numb).contains(&Code::DeadUnits), "{numb:#?}");
+}
+
+/// The figures of `docs/ALERTS.md`.
+#[test]
+#[ignore = "takes minutes; `make torture` runs it"]
+fn twenty_trainings_with_the_defaults_raise_no_alert_and_the_backward_ones_do() {
+    for name in ["digits", "mnist"] {
+        let Some(data) = open(name) else {
+            println!("SKIPPED: no `{name}`; set LETHE_DATASETS_DIR");
+            continue;
+        };
+        for seed in 1..=20 {
+            let recipe = Recipe::Standard(Standard::new(seed));
+            assert_eq!(alerts_of(&recipe, data.train(), data.test()), [], "{name}, seed {seed}");
+        }
+        println!("{name}: 20 trainings with the defaults of `standard`, no alert");
+        for seed in 1..=3 {
+            let debug = Recipe::Debug(Reference::debug(seed));
+            assert_eq!(alerts_of(&debug, data.train(), data.test()), [], "{name}, debug, seed {seed}");
+            let nn = Recipe::Nn(Reference { epochs: 15, ..Reference::nn(seed) });
+            let alerts = alerts_of(&nn, data.train(), data.test());
+            assert_eq!(codes(&alerts), [Code::LearningBackwards], "{name}, nn, seed {seed}: {alerts:#?}");
+            println!(
+                "{name}: debug, seed {seed}: no alert; nn: epoch {}: {}",
+                alerts[0].epoch, alerts[0].detail
+            );
+        }
+    }
 }

@@ -10,7 +10,7 @@ fn order(model: &str) -> Value {
 /// Beside a training, verification holds the networks it compares.
 #[tokio::test]
 async fn an_unlearning_is_refused_when_the_networks_it_compares_do_not_fit_into_memory() {
-    let app = TestApp::with_memory_limit("20MiB").await;
+    let app = TestApp::with_memory_limit("24MiB").await;
     let mut training = crate::support::small_training("digits", 1);
     training["hyperparameters"]["hidden"] = json!([512]);
     assert_eq!(app.finish("/runs", &training).await["status"], "succeeded");
@@ -212,7 +212,7 @@ async fn the_most_memorised_rows_are_chosen_by_the_run_and_remembered() {
 /// The networks that find the rows are trained side by side.
 #[tokio::test]
 async fn a_choice_that_does_not_fit_into_memory_is_refused() {
-    let app = TestApp::with_memory_limit("20MiB").await;
+    let app = TestApp::with_memory_limit("24MiB").await;
     let mut training = crate::support::small_training("digits", 1);
     training["hyperparameters"]["hidden"] = json!([512]);
     assert_eq!(app.finish("/runs", &training).await["status"], "succeeded");
