@@ -93,7 +93,9 @@ fn carry_out(shared: &Shared, run: &Run, control: &Control) {
     let span = tracing::info_span!("run", run.id = %run.id, run.attempt = run.attempt);
     let _entered = span.enter();
     tracing::info!(run.kind = ?run.work.kind(), "started");
-    let ending = match shared.runtime.block_on(Journal::open(shared, run, control)) {
+    let opened =
+        patiently(StoreError::is_transient, || shared.runtime.block_on(Journal::open(shared, run, control)));
+    let ending = match opened {
         Ok(mut journal) => {
             let done = catch_unwind(AssertUnwindSafe(|| {
                 // a deadline may have passed while the run waited for a new start
