@@ -54,7 +54,7 @@ impl From<ArtifactError> for Failure {
                 Self::failed("weights_damaged", &error)
             }
             ArtifactError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                Self::failed("disk_full", &"the disk of the server is full")
+                Self::Store(StoreError::Full)
             }
             ArtifactError::Io(error) => {
                 Self::failed("storage_failed", &format_args!("cannot use the weight files: {error}"))

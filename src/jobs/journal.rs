@@ -160,7 +160,6 @@ impl<'a> Journal<'a> {
     /// As [`halted`](Self::halted) for work in the middle of what it could be gone on with from: if that is asked for,
     /// it gets a moment to come there.
     fn halted_soon(&mut self, now: Instant) -> ControlFlow<()> {
-        self.control.is_alive_at(now);
         if self.is_parting(now)
             && now.duration_since(*self.parting_since.get_or_insert(now)) < PARTING_PATIENCE
         {
