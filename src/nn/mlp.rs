@@ -1,10 +1,7 @@
 //! The multi-layer perceptron: every parameter in one buffer, and views into it.
 
-use super::batch::Batch;
 use super::buffer::Buffer;
-use super::loss::softmax;
 use super::panels::Panels;
-use super::{Features, Samples};
 use std::ops::Range;
 
 /// What a network looks like, without its numbers.
@@ -162,26 +159,6 @@ impl Mlp {
     pub fn is_finite(&self) -> bool {
         self.params.iter().all(|p| p.is_finite())
     }
-
-    /// Class probabilities of one row, which is as the network sees it (images: `byte / 255`).
-    ///
-    /// The answer does not depend on what else is asked at the same time, nor on the instruction set.
-    ///
-    /// # Panics
-    ///
-    /// If `x` does not have the network's number of features.
-    pub fn predict_row(&self, x: &[f32]) -> Vec<f32> {
-        assert_eq!(x.len(), self.shape.n_features(), "wrong number of features");
-        let label = [0];
-        let samples = Samples::new(Features::F32(x), &label, x.len(), self.shape.n_classes());
-        let mut batch = Batch::new(&self.shape, 1);
-        batch.load(samples, &[0]);
-        batch.forward(self);
-        let mut probabilities = vec![0.0; self.shape.n_classes()];
-        batch.copy_logits(0, &mut probabilities);
-        softmax(&mut probabilities);
-        probabilities
-    }
 }
 
 impl std::fmt::Debug for Mlp {
@@ -193,25 +170,6 @@ impl std::fmt::Debug for Mlp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tiny(output_relu: bool) -> Mlp {
-        let shape = Shape { widths: vec![2, 3, 2], output_relu };
-        let params =
-            vec![1.0, -1.0, 0.5, 2.0, 0.0, -1.0, 0.1, 0.2, 0.3, 1.0, -1.0, 0.0, 2.0, 1.0, 1.0, -5.0, 0.5];
-        Mlp::from_params(shape, &params)
-    }
-
-    #[test]
-    fn a_prediction_is_what_the_definition_says() {
-        // hidden = max(0, [1, 0]·W0 + b0) = [1.1, 0, 0.8]; logits = hidden·W1 + b1 = [-3.1, 0.2]
-        let p = tiny(false).predict_row(&[1.0, 0.0]);
-        let want = 1.0 / (1.0 + 3.3f64.exp());
-        assert!((f64::from(p[0]) - want).abs() < 1e-6, "{p:?} {want}");
-        // clipped: [0, 0.2]
-        let p = tiny(true).predict_row(&[1.0, 0.0]);
-        let want = 1.0 / (1.0 + 0.2f64.exp());
-        assert!((f64::from(p[0]) - want).abs() < 1e-6, "{p:?} {want}");
-    }
 
     #[test]
     fn layers_tile_the_parameter_buffer() {

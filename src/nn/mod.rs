@@ -12,6 +12,7 @@ pub mod batch;
 mod buffer;
 pub mod convex;
 pub mod evaluate;
+mod forward;
 pub mod hash;
 pub mod init;
 mod kernels;
@@ -36,6 +37,7 @@ pub(crate) mod twin;
 
 pub use bank::{Teller, run_all, train_all};
 pub use evaluate::{Evaluation, Evaluator};
+pub use forward::{Forward, probabilities};
 pub use mlp::{Mlp, Shape};
 pub use probe::{Probe, Probed};
 pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Solver, Standard};

@@ -1,6 +1,7 @@
 //! A borrowed view of labelled rows: what the mathematics sees of a dataset.
 
 use super::simd::prefetch;
+use std::ops::Range;
 
 /// Row-major features, `n_rows × n_features`.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +10,33 @@ pub enum Features<'a> {
     U8(&'a [u8]),
     /// Floats; the network sees them as they are.
     F32(&'a [f32]),
+}
+
+impl<'a> Features<'a> {
+    /// Numbers in all rows together.
+    pub fn len(self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of the numbers.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many.
+    #[must_use]
+    pub fn slice(self, range: Range<usize>) -> Self {
+        match self {
+            Self::U8(values) => Self::U8(&values[range]),
+            Self::F32(values) => Self::F32(&values[range]),
+        }
+    }
 }
 
 /// Labelled rows. A row's id is its position.
@@ -27,10 +55,7 @@ impl<'a> Samples<'a> {
     /// If there are not `n_features` features for every label, or a label is not below `n_classes`.
     #[track_caller]
     pub fn new(features: Features<'a>, labels: &'a [u32], n_features: usize, n_classes: usize) -> Self {
-        let len = match features {
-            Features::U8(values) => values.len(),
-            Features::F32(values) => values.len(),
-        };
+        let len = features.len();
         let n_rows = labels.len();
         assert_eq!(len, n_rows * n_features, "features are not {n_rows}×{n_features}");
         assert!(labels.iter().all(|&label| (label as usize) < n_classes), "a label is not below {n_classes}");

@@ -1,20 +1,21 @@
 //! `POST /predict`: rows in, classes out.
 
+mod rows;
+
 use super::error::{Code, FieldError, Problem};
 use super::extract::{ApiBytes, ApiPath, ApiQuery, ContentType, Object, from_json};
-use super::inputs::{self, JsonRows, Rows};
-use super::models;
 use super::number::{Checker, Number, Whole};
 use super::order::ascii;
+use super::serving;
 use super::state::AppState;
-use crate::inference::{Loaded, Prediction};
+use crate::inference::{Loaded, Prediction, Rows};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use rows::JsonRows;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -22,8 +23,6 @@ use uuid::Uuid;
 /// Classes in `top` when the request does not say.
 const DEFAULT_TOP_K: usize = 3;
 const TOP_K: Whole = Whole { min: 1, max: 1_000_000 };
-/// Multiplications above which an answer is computed off the async threads: about a millisecond.
-const INLINE_COST: usize = 4_000_000;
 
 /// Rows as JSON.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -168,14 +167,13 @@ async fn answer(
     let reference = one_model(reference, body_model, query.model)?;
     let parsed = started.elapsed();
 
-    let version = models::resolve(app, &reference).await?;
-    let loaded = models::load(app, &version).await?;
+    let loaded = serving::served(app, &reference).await?;
     let ready = started.elapsed();
 
     let top_k = checked_top_k(body_top_k.or(query_top_k), body_top_k.is_some(), &loaded)?;
     let rows = check(input, &loaded)?;
     let checked = started.elapsed();
-    let predictions = infer(&loaded, rows, top_k).await?;
+    let outputs = serving::infer(&loaded, rows).await?;
     let inferred = started.elapsed();
 
     let timing = server_timing(&[
@@ -191,7 +189,7 @@ async fn answer(
             id: version.id,
             digest: version.digest.clone(),
         },
-        predictions: predictions.into_iter().map(PredictionView::from).collect(),
+        predictions: outputs.predictions(top_k).map(PredictionView::from).collect(),
     };
     Ok(([("server-timing", ascii(&timing))], Json(view)).into_response())
 }
@@ -226,20 +224,10 @@ fn check(input: Input, loaded: &Loaded) -> Result<Rows, Problem> {
     let spec = &loaded.model.input;
     match input {
         Input::Json(rows) => rows.check(spec),
-        Input::Raw(body, Dtype::U8) => inputs::from_bytes(&body, spec),
-        Input::Raw(body, Dtype::F32) => inputs::from_floats(&body, spec),
-        Input::Png(body) => inputs::from_png(&body, spec),
+        Input::Raw(body, Dtype::U8) => rows::from_bytes(body, spec),
+        Input::Raw(body, Dtype::F32) => rows::from_floats(&body, spec),
+        Input::Png(body) => rows::from_png(&body, spec),
     }
-}
-
-/// Inline while it is short: a hop to another thread costs as much as the network itself.
-async fn infer(loaded: &Arc<Loaded>, rows: Rows, top_k: usize) -> Result<Vec<Prediction>, Problem> {
-    let n_rows = rows.len() / loaded.model.input.n_features();
-    if n_rows.saturating_mul(loaded.cost_per_row()) <= INLINE_COST {
-        return Ok(loaded.predict(&rows, top_k));
-    }
-    let loaded = Arc::clone(loaded);
-    tokio::task::spawn_blocking(move || loaded.predict(&rows, top_k)).await.map_err(Problem::internal)
 }
 
 /// `Server-Timing`, in milliseconds.

@@ -1,7 +1,9 @@
 //! The rows of a predict request: JSON, raw bytes or a picture, all checked into what the network sees.
 
-use super::error::{FieldError, Problem};
+use super::super::error::{FieldError, Problem};
 use crate::data::InputSpec;
+use crate::inference::Rows;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
@@ -11,9 +13,6 @@ use std::io::Cursor;
 pub const MAX_ROWS: usize = 4_096;
 /// How an image's bytes become what the network sees, as in training.
 const BYTE_SCALE: f32 = 1.0 / 255.0;
-
-/// Checked rows, one after another.
-pub type Rows = Vec<f32>;
 
 /// `inputs` of a JSON body: a list of rows, or one row, read straight into one buffer.
 #[derive(Debug, Default)]
@@ -67,11 +66,11 @@ fn first_outside(input: &InputSpec, values: &[f32]) -> Option<usize> {
     }
 }
 
-fn scaled(input: &InputSpec, mut values: Rows) -> Rows {
+fn scaled(input: &InputSpec, mut values: Vec<f32>) -> Rows {
     if matches!(input, InputSpec::Image { .. }) {
         values.iter_mut().for_each(|value| *value *= BYTE_SCALE);
     }
-    values
+    Rows::F32(values)
 }
 
 impl<'de> Deserialize<'de> for JsonRows {
@@ -210,13 +209,13 @@ impl utoipa::PartialSchema for JsonRows {
 impl utoipa::ToSchema for JsonRows {}
 
 /// One byte a pixel.
-pub fn from_bytes(body: &[u8], input: &InputSpec) -> Result<Rows, Problem> {
+pub fn from_bytes(body: Bytes, input: &InputSpec) -> Result<Rows, Problem> {
     if matches!(input, InputSpec::Vector { .. }) {
         let detail = "this model takes floats; send them as little-endian f32 with `?dtype=f32`, or as JSON";
         return Err(Problem::invalid(vec![FieldError::new("?dtype", detail)]));
     }
     check_length(body.len(), input.n_features(), "bytes (one a pixel)")?;
-    Ok(body.iter().map(|&byte| f32::from(byte) * BYTE_SCALE).collect())
+    Ok(Rows::U8(body))
 }
 
 /// Little-endian `f32`: 0–255 for each pixel of an image, or floats.
@@ -224,7 +223,7 @@ pub fn from_floats(body: &[u8], input: &InputSpec) -> Result<Rows, Problem> {
     let n_features = input.n_features();
     check_length(body.len(), n_features * 4, &format!("bytes ({n_features} little-endian f32)"))?;
     let (floats, _) = body.as_chunks::<4>();
-    let values: Rows = floats.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    let values: Vec<f32> = floats.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
     let bad = values.iter().position(|value| !value.is_finite());
     if let Some(index) = bad.or_else(|| first_outside(input, &values)) {
         let (row, column) = (index / n_features, index % n_features);
@@ -275,10 +274,8 @@ pub fn from_png(body: &[u8], input: &InputSpec) -> Result<Rows, Problem> {
         _ => unreachable!("a PNG has one to four channels"),
     };
     let n_channels = frame.color_type.samples();
-    Ok(pixels[..frame.buffer_size()]
-        .chunks_exact(n_channels)
-        .map(|pixel| f32::from(grey(pixel)) * BYTE_SCALE)
-        .collect())
+    let pixels = &pixels[..frame.buffer_size()];
+    Ok(Rows::U8(pixels.chunks_exact(n_channels).map(grey).collect()))
 }
 
 /// Rec. 601, rounded.
@@ -292,7 +289,7 @@ fn on_black(grey: u8, alpha: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::extract::from_json;
+    use super::super::super::extract::from_json;
     use super::*;
 
     const IMAGE: InputSpec = InputSpec::Image { height: 1, width: 2 };
@@ -308,10 +305,10 @@ mod tests {
     fn rows_are_read_flat_and_scaled_as_in_training() {
         assert_eq!(
             check_json("[[0,255],[51,102.0]]", &IMAGE),
-            Ok(vec![0.0, 1.0, 51.0 * BYTE_SCALE, 102.0 * BYTE_SCALE])
+            Ok(Rows::F32(vec![0.0, 1.0, 51.0 * BYTE_SCALE, 102.0 * BYTE_SCALE]))
         );
-        assert_eq!(check_json("[[-1.5,1e30]]", &VECTOR), Ok(vec![-1.5, 1e30]));
-        assert_eq!(check_json("[0,255]", &IMAGE), Ok(vec![0.0, 1.0]));
+        assert_eq!(check_json("[[-1.5,1e30]]", &VECTOR), Ok(Rows::F32(vec![-1.5, 1e30])));
+        assert_eq!(check_json("[0,255]", &IMAGE), Ok(Rows::F32(vec![0.0, 1.0])));
     }
 
     #[test]
@@ -339,22 +336,25 @@ mod tests {
         let text = format!("[{}]", vec!["[0,0]"; MAX_ROWS + 1].join(","));
         assert!(check_json(&text, &IMAGE).is_err());
         let text = format!("[{}]", vec!["[0,0]"; MAX_ROWS].join(","));
-        assert_eq!(check_json(&text, &IMAGE).unwrap().len(), 2 * MAX_ROWS);
+        assert_eq!(check_json(&text, &IMAGE).unwrap().features().len(), 2 * MAX_ROWS);
     }
 
     #[test]
     fn raw_bytes_and_raw_floats_mean_the_same() {
         let floats: Vec<u8> =
             [0.0_f32, 255.0, 51.0, 7.0].iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert_eq!(from_bytes(&[0, 255, 51, 7], &IMAGE).unwrap(), from_floats(&floats, &IMAGE).unwrap());
+        let bytes = Bytes::from_static(&[0, 255, 51, 7]);
+        assert_eq!(from_bytes(bytes.clone(), &IMAGE).unwrap(), Rows::U8(bytes));
+        let expected = [0.0, 255.0, 51.0, 7.0].map(|value| value * BYTE_SCALE);
+        assert_eq!(from_floats(&floats, &IMAGE).unwrap(), Rows::F32(expected.to_vec()));
     }
 
     #[test]
     fn raw_bodies_of_the_wrong_length_or_range_are_refused() {
-        assert!(from_bytes(&[], &IMAGE).is_err());
-        assert!(from_bytes(&[1], &IMAGE).is_err());
-        assert!(from_bytes(&[1, 2], &VECTOR).is_err());
-        assert!(from_bytes(&vec![0; 2 * (MAX_ROWS + 1)], &IMAGE).is_err());
+        assert!(from_bytes(Bytes::new(), &IMAGE).is_err());
+        assert!(from_bytes(Bytes::from_static(&[1]), &IMAGE).is_err());
+        assert!(from_bytes(Bytes::from_static(&[1, 2]), &VECTOR).is_err());
+        assert!(from_bytes(vec![0; 2 * (MAX_ROWS + 1)].into(), &IMAGE).is_err());
         for bad in [f32::NAN, f32::INFINITY, 256.0, -1.0] {
             let body: Vec<u8> =
                 [0.0, 0.0, 0.0, bad].iter().flat_map(|value: &f32| value.to_le_bytes()).collect();
@@ -385,7 +385,7 @@ mod tests {
             (Indexed, Some(&[200, 200, 200, 0, 0, 0][..]), &[1, 0]),
         ] {
             let rows = from_png(&png_of(color, palette, data, 2), &IMAGE).unwrap();
-            assert_eq!(rows, [0.0, 200.0 * BYTE_SCALE], "{color:?}");
+            assert_eq!(rows, Rows::U8(Bytes::from_static(&[0, 200])), "{color:?}");
         }
     }
 

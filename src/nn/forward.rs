@@ -1,0 +1,125 @@
+//! A network's answers: forward and nothing else.
+
+use super::batch::Batch;
+use super::loss::softmax;
+use super::panels::BLOCK;
+use super::{Features, Mlp, Samples, Shape};
+
+/// Buffers to answer rows with, some at a time. A row's answer does not depend on how many are taken at a time, on its
+/// neighbours, or on the instruction set.
+#[derive(Debug)]
+pub struct Forward {
+    batch: Batch,
+    /// A mini-batch names its rows and has labels: here the rows are all there are, and nobody looks at the labels.
+    rows: Vec<u32>,
+    labels: Vec<u32>,
+}
+
+impl Forward {
+    /// For a single row at a time.
+    pub fn one(shape: &Shape) -> Self {
+        Self::of(shape, 1)
+    }
+
+    /// For many rows: a block of them reads the weights once.
+    pub fn block(shape: &Shape) -> Self {
+        Self::of(shape, BLOCK)
+    }
+
+    fn of(shape: &Shape, capacity: usize) -> Self {
+        let rows = (0..capacity as u32).collect();
+        Self { batch: Batch::new(shape, capacity), rows, labels: vec![0; capacity] }
+    }
+
+    /// Bytes the buffers of [`block`](Self::block) take.
+    pub fn block_bytes(shape: &Shape) -> u128 {
+        Batch::size_bytes(shape, BLOCK)
+    }
+
+    /// Writes the logits of every row to `logits`, `N × C` for `N × D` features.
+    ///
+    /// # Panics
+    ///
+    /// If `features` is not a whole number of the network's rows, or `logits` has not its place for each.
+    pub fn logits(&mut self, mlp: &Mlp, features: Features<'_>, logits: &mut [f32]) {
+        let (d, c) = (mlp.shape().n_features(), mlp.shape().n_classes());
+        let n_rows = logits.len() / c;
+        assert_eq!((features.len(), logits.len()), (n_rows * d, n_rows * c), "logits do not fit the rows");
+        let capacity = self.rows.len();
+        for (block, logits) in logits.chunks_mut(capacity * c).enumerate() {
+            let n = logits.len() / c;
+            let start = block * capacity * d;
+            let features = features.slice(start..start + n * d);
+            self.batch.load(Samples::new(features, &self.labels[..n], d, c), &self.rows[..n]);
+            self.batch.forward(mlp);
+            for (row, logits) in logits.chunks_exact_mut(c).enumerate() {
+                self.batch.copy_logits(row, logits);
+            }
+        }
+    }
+}
+
+/// Turns the logits of `n_classes` classes, row after row, into probabilities.
+pub fn probabilities(logits: &mut [f32], n_classes: usize) {
+    for row in logits.chunks_exact_mut(n_classes) {
+        softmax(row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny(output_relu: bool) -> Mlp {
+        let shape = Shape { widths: vec![2, 3, 2], output_relu };
+        let params =
+            vec![1.0, -1.0, 0.5, 2.0, 0.0, -1.0, 0.1, 0.2, 0.3, 1.0, -1.0, 0.0, 2.0, 1.0, 1.0, -5.0, 0.5];
+        Mlp::from_params(shape, &params)
+    }
+
+    /// Probabilities of one row.
+    fn answer(mlp: &Mlp, x: &[f32]) -> Vec<f32> {
+        let mut answer = vec![0.0; mlp.shape().n_classes()];
+        Forward::one(mlp.shape()).logits(mlp, Features::F32(x), &mut answer);
+        probabilities(&mut answer, mlp.shape().n_classes());
+        answer
+    }
+
+    fn some_network(widths: Vec<usize>) -> Mlp {
+        let shape = Shape { widths, output_relu: false };
+        let params: Vec<f32> = (0..shape.n_params()).map(|i| (i * 29 % 31) as f32 / 31.0 - 0.5).collect();
+        Mlp::from_params(shape, &params)
+    }
+
+    #[test]
+    fn a_prediction_is_what_the_definition_says() {
+        // hidden = max(0, [1, 0]·W0 + b0) = [1.1, 0, 0.8]; logits = hidden·W1 + b1 = [-3.1, 0.2]
+        let p = answer(&tiny(false), &[1.0, 0.0]);
+        let want = 1.0 / (1.0 + 3.3f64.exp());
+        assert!((f64::from(p[0]) - want).abs() < 1e-6, "{p:?} {want}");
+        // clipped: [0, 0.2]
+        let p = answer(&tiny(true), &[1.0, 0.0]);
+        let want = 1.0 / (1.0 + 0.2f64.exp());
+        assert!((f64::from(p[0]) - want).abs() < 1e-6, "{p:?} {want}");
+    }
+
+    #[test]
+    fn one_row_at_a_time_and_many_give_the_same_bits() {
+        for (widths, n_rows) in [(vec![5, 3], 1), (vec![70, 33, 9, 4], 65), (vec![1, 1, 2], 130)] {
+            let (d, c) = (widths[0], widths[widths.len() - 1]);
+            let mlp = some_network(widths);
+            let bytes: Vec<u8> =
+                (0..n_rows * d).map(|i| (i * 37 % 256) as u8 * u8::from(i % 3 > 0)).collect();
+            let floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) * (1.0 / 255.0)).collect();
+            let mut many = vec![0.0; n_rows * c];
+            Forward::block(mlp.shape()).logits(&mlp, Features::U8(&bytes), &mut many);
+            let mut single = vec![0.0; n_rows * c];
+            Forward::one(mlp.shape()).logits(&mlp, Features::F32(&floats), &mut single);
+            assert_eq!(many, single);
+            for (row, logits) in many.chunks_exact_mut(c).enumerate() {
+                probabilities(logits, c);
+                assert_eq!(logits, answer(&mlp, &floats[row * d..][..d]));
+            }
+        }
+    }
+}
