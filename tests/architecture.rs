@@ -84,7 +84,7 @@ fn unlearning_depends_on_the_training_core_alone() {
 
 #[test]
 fn nothing_below_http_knows_axum() {
-    for place in ["jobs", "store", "data", "domain", "artifacts", "chart", "inference.rs", "webhooks"] {
+    for place in ["jobs", "store", "data", "domain", "artifacts", "chart", "inference", "webhooks"] {
         assert_never_mentions(place, &["axum", "crate::http", "crate::cli", "StatusCode"]);
     }
 }
