@@ -1,39 +1,34 @@
 //! A network's answers: forward and nothing else.
 
 use super::batch::Batch;
+use super::buffer::Buffer;
+use super::kernels::elementwise::relu;
+use super::kernels::row::{self, Term};
 use super::loss::softmax;
-use super::panels::BLOCK;
+use super::panels::{BLOCK, PANEL, Panels};
+use super::samples::BYTE_SCALE;
 use super::{Features, Mlp, Samples, Shape};
 
-/// Buffers to answer rows with, some at a time. A row's answer does not depend on how many are taken at a time, on its
-/// neighbours, or on the instruction set.
+/// Buffers to answer rows with. A row's answer does not depend on how many are taken at a time, on its neighbours, or on
+/// the instruction set.
 #[derive(Debug)]
-pub struct Forward {
-    batch: Batch,
-    /// A mini-batch names its rows and has labels: here the rows are all there are, and nobody looks at the labels.
-    rows: Vec<u32>,
-    labels: Vec<u32>,
+pub struct Forward(Way);
+
+#[derive(Debug)]
+enum Way {
+    One(Row),
+    Blocks(Block),
 }
 
 impl Forward {
-    /// For a single row at a time.
+    /// For rows that come alone.
     pub fn one(shape: &Shape) -> Self {
-        Self::of(shape, 1)
+        Self(Way::One(Row::new(shape)))
     }
 
     /// For many rows: a block of them reads the weights once.
-    pub fn block(shape: &Shape) -> Self {
-        Self::of(shape, BLOCK)
-    }
-
-    fn of(shape: &Shape, capacity: usize) -> Self {
-        let rows = (0..capacity as u32).collect();
-        Self { batch: Batch::new(shape, capacity), rows, labels: vec![0; capacity] }
-    }
-
-    /// Bytes the buffers of [`block`](Self::block) take.
-    pub fn block_bytes(shape: &Shape) -> u128 {
-        Batch::size_bytes(shape, BLOCK)
+    pub fn blocks(shape: &Shape) -> Self {
+        Self(Way::Blocks(Block::new(shape)))
     }
 
     /// Writes the logits of every row to `logits`, `N × C` for `N × D` features.
@@ -45,16 +40,82 @@ impl Forward {
         let (d, c) = (mlp.shape().n_features(), mlp.shape().n_classes());
         let n_rows = logits.len() / c;
         assert_eq!((features.len(), logits.len()), (n_rows * d, n_rows * c), "logits do not fit the rows");
-        let capacity = self.rows.len();
-        for (block, logits) in logits.chunks_mut(capacity * c).enumerate() {
-            let n = logits.len() / c;
-            let start = block * capacity * d;
-            let features = features.slice(start..start + n * d);
-            self.batch.load(Samples::new(features, &self.labels[..n], d, c), &self.rows[..n]);
-            self.batch.forward(mlp);
-            for (row, logits) in logits.chunks_exact_mut(c).enumerate() {
-                self.batch.copy_logits(row, logits);
+        let at_a_time = match &self.0 {
+            Way::One(_) => 1,
+            Way::Blocks(_) => BLOCK,
+        };
+        for (step, logits) in logits.chunks_mut(at_a_time * c).enumerate() {
+            let first = step * at_a_time;
+            let features = features.slice(first * d..(first + logits.len() / c) * d);
+            match &mut self.0 {
+                Way::One(row) => row.logits(mlp, features, logits),
+                Way::Blocks(block) => block.logits(mlp, features, logits),
             }
+        }
+    }
+}
+
+/// A row and what the layers make of it.
+#[derive(Debug)]
+struct Row {
+    terms: Vec<Term>,
+    /// A layer's input and its output, which take turns.
+    activations: [Buffer; 2],
+}
+
+impl Row {
+    fn new(shape: &Shape) -> Self {
+        let widest = shape.widths.iter().copied().max().unwrap_or_default();
+        let buffer = || Buffer::zeroed(Panels::new(1, widest).size());
+        Self { terms: vec![Term::default(); widest], activations: [buffer(), buffer()] }
+    }
+
+    fn logits(&mut self, mlp: &Mlp, features: Features<'_>, logits: &mut [f32]) {
+        let Self { terms, activations: [input, output] } = self;
+        let mut n_terms = match features {
+            Features::U8(bytes) => row::collect(bytes, |byte| f32::from(byte) * BYTE_SCALE, terms),
+            Features::F32(values) => row::collect(values, |value| value, terms),
+        };
+        let shape = mlp.shape();
+        for l in 0..shape.n_layers() {
+            let layout = shape.layer(l);
+            let z = &mut output[..layout.padded()];
+            z.copy_from_slice(mlp.padded_bias(l));
+            for (panel, z) in z.chunks_mut(PANEL).enumerate() {
+                row::product(&terms[..n_terms], &mlp.weights(l)[layout.panel(panel)], z);
+            }
+            if l + 1 < shape.n_layers() || shape.output_relu {
+                relu(z);
+            }
+            std::mem::swap(input, output);
+            n_terms = row::collect(&input[..layout.cols()], |value| value, terms);
+        }
+        logits.copy_from_slice(&input[..shape.n_classes()]);
+    }
+}
+
+/// Up to [`BLOCK`] rows as a mini-batch.
+#[derive(Debug)]
+struct Block {
+    batch: Batch,
+    /// A mini-batch names its rows and has labels: here the rows are all there are, and nobody looks at the labels.
+    rows: Vec<u32>,
+    labels: Vec<u32>,
+}
+
+impl Block {
+    fn new(shape: &Shape) -> Self {
+        let rows = (0..BLOCK as u32).collect();
+        Self { batch: Batch::new(shape, BLOCK), rows, labels: vec![0; BLOCK] }
+    }
+
+    fn logits(&mut self, mlp: &Mlp, features: Features<'_>, logits: &mut [f32]) {
+        let (d, c) = (mlp.shape().n_features(), mlp.shape().n_classes());
+        let n = logits.len() / c;
+        self.batch.load(Samples::new(features, &self.labels[..n], d, c), &self.rows[..n]);
+        self.batch.forward(mlp);
+        for (row, logits) in logits.chunks_exact_mut(c).enumerate() {
+            self.batch.copy_logits(row, logits);
         }
     }
 }
@@ -112,7 +173,7 @@ mod tests {
                 (0..n_rows * d).map(|i| (i * 37 % 256) as u8 * u8::from(i % 3 > 0)).collect();
             let floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) * (1.0 / 255.0)).collect();
             let mut many = vec![0.0; n_rows * c];
-            Forward::block(mlp.shape()).logits(&mlp, Features::U8(&bytes), &mut many);
+            Forward::blocks(mlp.shape()).logits(&mlp, Features::U8(&bytes), &mut many);
             let mut single = vec![0.0; n_rows * c];
             Forward::one(mlp.shape()).logits(&mlp, Features::F32(&floats), &mut single);
             assert_eq!(many, single);

@@ -3,6 +3,9 @@
 use super::simd::prefetch;
 use std::ops::Range;
 
+/// What the network sees of an image's byte: `byte · BYTE_SCALE`.
+pub const BYTE_SCALE: f32 = 1.0 / 255.0;
+
 /// Row-major features, `n_rows × n_features`.
 #[derive(Clone, Copy, Debug)]
 pub enum Features<'a> {
@@ -128,7 +131,7 @@ impl<'a> Samples<'a> {
         match self.features {
             Features::U8(values) => {
                 for (x, &byte) in x.iter_mut().zip(&values[range]) {
-                    *x = f32::from(byte) * (1.0 / 255.0);
+                    *x = f32::from(byte) * BYTE_SCALE;
                 }
             }
             Features::F32(values) => x.copy_from_slice(&values[range]),

@@ -2,6 +2,7 @@
 
 use super::mask::{Mask, lights};
 use crate::nn::panels::{BLOCK, PANEL, Panels};
+use crate::nn::samples::BYTE_SCALE;
 use crate::nn::simd::{Simd, prefetch, vectorised};
 use std::ops::Range;
 
@@ -31,7 +32,7 @@ vectorised! {
 
 #[inline(always)]
 fn bytes_body<S: Simd>(_: S, features: &[u8], rows: &[u32], into: &mut Gather<'_>) {
-    gather(features, rows, into, |byte| f32::from(byte) * (1.0 / 255.0));
+    gather(features, rows, into, |byte| f32::from(byte) * BYTE_SCALE);
 }
 
 #[inline(always)]

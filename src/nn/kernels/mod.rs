@@ -10,12 +10,13 @@
 //! ```
 //!
 //! [`dense`] keeps sums in registers; [`sparse`] walks over the cells whose left factor is not zero, found by
-//! [`mask`]. [`elementwise`] is everything else.
+//! [`mask`]; [`row`] does for a row by itself. [`elementwise`] is everything else.
 
 pub(super) mod dense;
 pub(super) mod elementwise;
 pub(super) mod gather;
 pub(super) mod mask;
+pub(super) mod row;
 pub(super) mod sparse;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! Every kernel beside its definition in f64, and beside itself on other instruction sets.
 
 use super::mask::{Mask, lights};
+use super::row::Term;
 use super::sparse::Lit;
-use super::{Sums, Update, dense, elementwise, sparse};
+use super::{Sums, Update, dense, elementwise, row, sparse};
 use crate::nn::simd::tests::on_every_isa;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -68,7 +69,14 @@ proptest! {
             let others = mask.columns(k, first, m - first);
             let lit = Lit { numbers: &x[first * stride..], stride, columns: &others[..k] };
             sparse::product(lit, &w, &mut sums(bottom));
-            [dense, sparse, in_parts]
+            // each by itself
+            let mut row_by_row = before.clone();
+            for (x, z) in x.chunks(stride).zip(row_by_row.chunks_mut(width)) {
+                let mut terms = vec![Term::default(); k];
+                let n_terms = row::collect(&x[..k], |x| x, &mut terms);
+                row::product(&terms[..n_terms], &w, z);
+            }
+            [dense, sparse, in_parts, row_by_row]
         });
         let first = &results[0][0];
         prop_assert!(results.iter().flatten().all(|result| result == first));

@@ -1,0 +1,77 @@
+//! The product of a single row: of the other matrix, only the rows are read that meet a number which is not zero.
+
+use super::{add_product, load, store};
+use crate::nn::simd::{LANES, Lane, Simd, vectorised};
+
+/// A number of the row that is not zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Term {
+    pub at: u32,
+    pub x: f32,
+}
+
+/// Collects the numbers of a row that are not zero, in order, at the beginning of `terms`, and tells how many there are.
+///
+/// # Panics
+///
+/// If `terms` is shorter than the row.
+pub fn collect<T: Copy>(row: &[T], see: impl Fn(T) -> f32, terms: &mut [Term]) -> usize {
+    let mut n = 0;
+    for (at, &value) in row.iter().enumerate() {
+        let x = see(value);
+        // written in any case: there is no telling zeros from others ahead of time, and no branch to guess wrong
+        terms[n] = Term { at: at as u32, x };
+        n += usize::from(x != 0.0);
+    }
+    n
+}
+
+vectorised! {
+    /// `z += x · W`: `width`, from the terms of `x` and `W` (`k × width`).
+    ///
+    /// # Panics
+    ///
+    /// If a term lies outside of `W`, or `z` is not one to four lanes wide.
+    pub fn product(terms: &[Term], w: &[f32], z: &mut [f32]) = body;
+}
+
+#[inline(always)]
+fn body<S: Simd>(simd: S, terms: &[Term], w: &[f32], z: &mut [f32]) {
+    let (w, z) = (w.as_chunks::<LANES>().0, z.as_chunks_mut::<LANES>().0);
+    match (z.len(), S::WIDTH) {
+        (4, 4) => lanes::<S, 4, 4>(simd, terms, w, 0, z),
+        (3, 4) => lanes::<S, 3, 3>(simd, terms, w, 0, z),
+        (2, 4) => lanes::<S, 2, 2>(simd, terms, w, 0, z),
+        (1, _) => lanes::<S, 1, 1>(simd, terms, w, 0, z),
+        (4, _) => lane_by_lane::<S, 4>(simd, terms, w, z),
+        (3, _) => lane_by_lane::<S, 3>(simd, terms, w, z),
+        (2, _) => lane_by_lane::<S, 2>(simd, terms, w, z),
+        (lanes, _) => unreachable!("a panel is one to four lanes wide, not {lanes}"),
+    }
+}
+
+#[inline(always)]
+fn lane_by_lane<S: Simd, const WIDTH: usize>(simd: S, terms: &[Term], w: &[Lane], z: &mut [Lane]) {
+    for lane in 0..WIDTH {
+        lanes::<S, WIDTH, 1>(simd, terms, w, lane, z);
+    }
+}
+
+/// `N` lanes from lane `first` on, of rows that are `WIDTH` lanes wide.
+#[inline(always)]
+fn lanes<S: Simd, const WIDTH: usize, const N: usize>(
+    simd: S,
+    terms: &[Term],
+    w: &[Lane],
+    first: usize,
+    z: &mut [Lane],
+) {
+    let w = w.as_chunks::<WIDTH>().0;
+    let z = &mut z[first..][..N];
+    let mut sums = load::<S, N>(simd, z);
+    for term in terms {
+        let row = load::<S, N>(simd, &w[term.at as usize][first..]);
+        sums = add_product(simd, term.x, row, sums);
+    }
+    store(simd, sums, z);
+}
