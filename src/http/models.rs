@@ -173,7 +173,7 @@ pub async fn revoke_version(
         None => None,
         Some(replacement) => Some(replacement_of(&app, &name, number, replacement).await?),
     };
-    let revoked = match app.engine.revoke(version.id, replacement.map(|version| version.id)).await {
+    let revoked = match app.engine.revoke(version.id, replacement).await {
         Ok(revoked) => revoked,
         Err(StartError::Store(StoreError::Revoked { version })) => {
             let detail = format!("version {} is revoked itself; name another", version.number);
@@ -181,7 +181,6 @@ pub async fn revoke_version(
         }
         Err(other) => return Err(Problem::internal(other)),
     };
-    app.inference.forget(version.id);
     Ok(Json(VersionView::of(&revoked)))
 }
 
@@ -229,14 +228,17 @@ pub async fn put_alias(
     let number = checker.whole("/version", Some(request.version), VERSION_NUMBER, 1) as u32;
     let number = checker.finish(number)?;
     let version = numbered(&app, &name, number).await?;
-    match app.engine.store.set_alias(&name, &alias, version.id).await {
+    match app.engine.set_alias(alias, version).await {
         Ok(alias) => {
             let etag = ascii(&format!("\"{}\"", alias.version));
             Ok(([(header::ETAG, etag)], Json(AliasView::of(&alias, number))).into_response())
         }
-        Err(StoreError::Revoked { version }) => Err(revoked_problem(&app, &version).await),
-        Err(StoreError::NotFound) => Err(Problem::model_not_found(format_args!("{name}:{number}"))),
-        Err(other) => Err(other.into()),
+        Err(StartError::Store(StoreError::Revoked { version })) => Err(revoked_problem(&app, &version).await),
+        Err(StartError::Store(StoreError::NotFound)) => {
+            Err(Problem::model_not_found(format_args!("{name}:{number}")))
+        }
+        Err(StartError::Store(other)) => Err(other.into()),
+        Err(other) => Err(Problem::internal(other)),
     }
 }
 
@@ -255,7 +257,7 @@ pub async fn delete_alias(
         Problem::new(Code::AliasNotFound, detail)
     };
     let parsed: ModelName = alias.parse().map_err(|_| not_found())?;
-    match app.engine.store.delete_alias(&name, &parsed).await {
+    match app.engine.delete_alias(name.clone(), parsed).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(StoreError::NotFound) => Err(not_found()),
         Err(other) => Err(other.into()),
@@ -315,11 +317,7 @@ pub async fn resolve(app: &AppState, reference: &str) -> Result<Version, Problem
     match app.engine.store.version(&parsed, false).await {
         Ok(version) => Ok(version),
         Err(StoreError::NotFound) => Err(Problem::model_not_found(reference)),
-        Err(StoreError::Revoked { version }) => {
-            // a run may have revoked it: nothing of it stays in memory either
-            app.inference.forget(version.id);
-            Err(revoked_problem(app, &version).await)
-        }
+        Err(StoreError::Revoked { version }) => Err(revoked_problem(app, &version).await),
         Err(other) => Err(other.into()),
     }
 }
@@ -364,7 +362,7 @@ fn field(pointer: &str, detail: String) -> Problem {
 
 /// The version, ready to answer.
 pub async fn load(app: &AppState, version: &Version) -> Result<Arc<Loaded>, Problem> {
-    match app.inference.load(version).await {
+    match app.engine.inference.load(version).await {
         Ok(loaded) => Ok(loaded),
         Err(error) => Err(weights_problem(app, version, error).await),
     }

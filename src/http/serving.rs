@@ -11,8 +11,14 @@ const INLINE_COST: usize = 4_000_000;
 
 /// The version a reference means, ready to answer; or a 404, or a 410 that names the replacement.
 pub async fn served(app: &AppState, reference: &str) -> Result<Arc<Loaded>, Problem> {
+    let generation = app.engine.store.registry_generation();
+    if let Some(loaded) = app.engine.inference.recall(reference, generation) {
+        return Ok(loaded);
+    }
     let version = models::resolve(app, reference).await?;
-    models::load(app, &version).await
+    let loaded = models::load(app, &version).await?;
+    app.engine.inference.remember(reference, generation, &loaded);
+    Ok(loaded)
 }
 
 /// Answers rows: inline while it is short, for a hop to another thread costs as much as the network itself.

@@ -5,7 +5,6 @@ use super::idempotency::Keys;
 use super::view::RunView;
 use crate::config::ByteSize;
 use crate::domain::Run;
-use crate::inference::Inference;
 use crate::jobs::Engine;
 use crate::webhooks::Sender;
 use std::ops::Deref;
@@ -29,7 +28,6 @@ const MAX_WEBHOOK_TESTS: usize = 4;
 #[derive(Debug)]
 pub struct App {
     pub engine: Engine,
-    pub inference: Inference,
     pub memory_limit: ByteSize,
     pub webhooks: Sender,
     /// Cancelled when the server is to end; every event stream watches it.
@@ -49,11 +47,9 @@ pub struct AppState(Arc<App>);
 
 impl AppState {
     pub fn new(engine: Engine, bounds: Bounds, webhooks: Sender, shutdown: CancellationToken) -> Self {
-        let inference = Inference::new(engine.artifacts.clone());
         let streams = Arc::new(Semaphore::new(bounds.streams));
         Self(Arc::new(App {
             engine,
-            inference,
             memory_limit: bounds.memory,
             webhooks,
             shutdown,

@@ -1,11 +1,12 @@
-//! Which versions are in memory.
+//! Which versions are in memory, and what references meant last.
 //!
-//! A version is read once, however many ask for it at the same time, and stays until others are asked for
-//! more.
+//! A version is read once, however many ask for it at the same time, and stays until others are asked for more.
 
 use super::Loaded;
-use crate::artifacts::{ArtifactError, Artifacts};
+use super::loaded::Network;
+use crate::artifacts::{ArtifactError, Artifacts, Model};
 use crate::domain::Version;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -14,8 +15,10 @@ use uuid::Uuid;
 const MAX_LOADED: usize = 32;
 /// Bytes of weight files kept in memory; one larger version is still served.
 const MAX_LOADED_BYTES: u64 = 512 << 20;
+/// References remembered; they come from requests, so there is no end of them.
+const MAX_REMEMBERED: usize = 1_024;
 
-type Slot = Arc<OnceCell<Arc<Loaded>>>;
+type Slot = Arc<OnceCell<Arc<Network>>>;
 
 #[derive(Debug)]
 struct Entry {
@@ -28,8 +31,16 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct Inference {
     artifacts: Artifacts,
+    cache: Arc<Mutex<Cache>>,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
     /// Least recently used first.
-    cache: Arc<Mutex<Vec<Entry>>>,
+    entries: Vec<Entry>,
+    /// What references meant in one generation of the registry: versions that are among the entries.
+    meant: HashMap<String, Arc<Loaded>>,
+    generation: u64,
 }
 
 impl Inference {
@@ -37,49 +48,105 @@ impl Inference {
         Self { artifacts, cache: Arc::default() }
     }
 
+    /// What the reference meant when it was last [remembered](Self::remember), if nothing has changed since.
+    pub fn recall(&self, reference: &str, generation: u64) -> Option<Arc<Loaded>> {
+        let mut cache = self.lock();
+        if cache.generation != generation {
+            return None;
+        }
+        let loaded = Arc::clone(cache.meant.get(reference)?);
+        cache.touch(loaded.version.id);
+        Some(loaded)
+    }
+
+    /// Keeps in mind what the reference means. `generation` is the registry's from before it was looked up.
+    pub fn remember(&self, reference: &str, generation: u64, loaded: &Arc<Loaded>) {
+        let mut cache = self.lock();
+        if cache.generation < generation || cache.meant.len() >= MAX_REMEMBERED {
+            cache.meant.clear();
+            cache.generation = generation;
+        }
+        // a version that had to make room already would come back in by this door, and stay
+        if cache.generation == generation && cache.holds(loaded.version.id) {
+            cache.meant.insert(reference.to_owned(), Arc::clone(loaded));
+        }
+    }
+
     /// The version, read and checked against its digest if it is not in memory. Those who ask meanwhile wait
     /// for the same reading; a failed one is tried again by the next.
     pub async fn load(&self, version: &Version) -> Result<Arc<Loaded>, ArtifactError> {
-        let slot = self.slot(version);
-        let loaded = slot
+        let slot = self.lock().slot(version.id, version.size_bytes);
+        let network = slot
             .get_or_try_init(|| async {
-                let (artifacts, reference) = (self.artifacts.clone(), version.to_ref());
-                let read = tokio::task::spawn_blocking(move || -> Result<Loaded, ArtifactError> {
-                    let model = artifacts.models.get(reference.id, &reference.digest)?;
-                    Ok(Loaded::new(reference, model))
-                });
-                read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())).map(Arc::new)
+                let (artifacts, id, digest) = (self.artifacts.clone(), version.id, version.digest.clone());
+                let read = tokio::task::spawn_blocking(move || artifacts.models.get(id, &digest));
+                let model =
+                    read.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+                Ok::<_, ArtifactError>(Arc::new(Network::new(model)))
             })
             .await?;
-        Ok(Arc::clone(loaded))
+        Ok(Arc::new(Loaded::new(version.to_ref(), Arc::clone(network))))
+    }
+
+    /// Puts a version that is about to be published into memory, unless another would have to make room: whoever asks
+    /// for it first does not wait for the disk.
+    pub fn warm(&self, id: Uuid, size_bytes: u64, model: &Model) {
+        let mut cache = self.lock();
+        if cache.has_room(size_bytes) {
+            // the id is new: nobody else can have set it
+            let _ = cache.slot(id, size_bytes).set(Arc::new(Network::new(model.clone())));
+        }
     }
 
     /// Drops a version from memory; those who use it now keep it until they are done.
     pub fn forget(&self, version: Uuid) {
-        self.lock().retain(|entry| entry.id != version);
+        self.lock().remove(version);
     }
 
-    /// The version's place in the cache, now the most recently used.
-    fn slot(&self, version: &Version) -> Slot {
-        let mut cache = self.lock();
-        let entry = match cache.iter().position(|entry| entry.id == version.id) {
-            Some(index) => cache.remove(index),
-            None => Entry { id: version.id, size_bytes: version.size_bytes, slot: Slot::default() },
-        };
-        let slot = Arc::clone(&entry.slot);
-        cache.push(entry);
-        while cache.len() > 1 && (cache.len() > MAX_LOADED || loaded_bytes(&cache) > MAX_LOADED_BYTES) {
-            cache.remove(0);
-        }
-        slot
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        // every change leaves a valid list, even if its holder panicked
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        // every change leaves a valid cache, even if its holder panicked
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn loaded_bytes(cache: &[Entry]) -> u64 {
-    cache.iter().map(|entry| entry.size_bytes).sum()
+impl Cache {
+    /// The version's place, now the most recently used.
+    fn slot(&mut self, id: Uuid, size_bytes: u64) -> Slot {
+        if !self.touch(id) {
+            self.entries.push(Entry { id, size_bytes, slot: Slot::default() });
+            while self.entries.len() > 1 && !self.is_within_bounds() {
+                self.remove(self.entries[0].id);
+            }
+        }
+        Arc::clone(&self.entries.last().expect("it was pushed or touched").slot)
+    }
+
+    /// Makes an entry the most recently used; false if there is none.
+    fn touch(&mut self, id: Uuid) -> bool {
+        // those in use are near the end
+        let Some(index) = self.entries.iter().rposition(|entry| entry.id == id) else { return false };
+        self.entries[index..].rotate_left(1);
+        true
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        self.entries.retain(|entry| entry.id != id);
+        self.meant.retain(|_, loaded| loaded.version.id != id);
+    }
+
+    fn holds(&self, id: Uuid) -> bool {
+        self.entries.iter().any(|entry| entry.id == id)
+    }
+
+    fn is_within_bounds(&self) -> bool {
+        self.entries.len() <= MAX_LOADED && self.size_bytes() <= MAX_LOADED_BYTES
+    }
+
+    fn has_room(&self, size_bytes: u64) -> bool {
+        self.entries.len() < MAX_LOADED && self.size_bytes() + size_bytes <= MAX_LOADED_BYTES
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.size_bytes).sum()
+    }
 }

@@ -5,6 +5,7 @@ use super::{audit, train, unlearn};
 use crate::artifacts::{ArtifactError, Artifacts, Model};
 use crate::data::Catalogue;
 use crate::domain::{Run, RunError, Work};
+use crate::inference::Inference;
 use crate::store::{Publish, StoreError};
 use serde_json::Value;
 
@@ -64,10 +65,11 @@ impl From<ArtifactError> for Failure {
 }
 
 /// The real work: training, unlearning and audits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Workshop {
     pub(super) artifacts: Artifacts,
     pub(super) catalogue: Catalogue,
+    pub(super) inference: Inference,
 }
 
 impl Executor for Workshop {
@@ -81,10 +83,11 @@ impl Executor for Workshop {
 }
 
 impl Workshop {
-    /// Writes the weights under a new id. What is not published in the end is garbage.
+    /// Writes the weights under a new id, and has them ready to be asked. What is not published in the end is garbage.
     pub(super) fn keep(&self, model: &Model) -> Result<Kept, ArtifactError> {
         let version = uuid::Uuid::now_v7();
         let (digest, size_bytes) = self.artifacts.models.put(version, model)?;
+        self.inference.warm(version, size_bytes, model);
         Ok(Kept { version, digest, size_bytes })
     }
 }

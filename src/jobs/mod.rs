@@ -27,7 +27,8 @@ pub use lineage::{Lineage, LineageError};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::data::Catalogue;
-use crate::domain::{Checkpoint, Event, EventKind, Run, Version};
+use crate::domain::{Alias, Checkpoint, Event, EventKind, ModelName, Run, Version};
+use crate::inference::Inference;
 use crate::store::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use executor::{Executor, Workshop};
@@ -90,6 +91,7 @@ pub struct Engine {
     pub store: Store,
     pub artifacts: Artifacts,
     pub catalogue: Catalogue,
+    pub inference: Inference,
     pool: Arc<Pool>,
 }
 
@@ -115,18 +117,19 @@ impl Engine {
         catalogue: Catalogue,
         limits: Limits,
     ) -> Result<Self, StartError> {
-        let workshop = Workshop { artifacts: artifacts.clone(), catalogue: catalogue.clone() };
-        Self::start_with(store, artifacts, catalogue, limits, Box::new(workshop), GRACE).await
+        let inference = Inference::new(artifacts.clone());
+        let workshop = Workshop { artifacts, catalogue, inference };
+        Self::start_with(store, workshop.clone(), limits, Box::new(workshop), GRACE).await
     }
 
     async fn start_with(
         store: Store,
-        artifacts: Artifacts,
-        catalogue: Catalogue,
+        workshop: Workshop,
         limits: Limits,
         executor: Box<dyn Executor>,
         grace: Duration,
     ) -> Result<Self, StartError> {
+        let Workshop { artifacts, catalogue, inference } = workshop;
         for (run, _) in store.reconcile(None).await? {
             tracing::warn!(run.id = %run.id, run.status = run.status.name(), "left behind by a dead process");
         }
@@ -146,13 +149,14 @@ impl Engine {
             }
         }
         let n_threads = limits.train_threads.max(1);
-        let shared = Arc::new(Shared::new(store.clone(), artifacts.clone(), executor, limits));
+        let shared =
+            Arc::new(Shared::new(store.clone(), artifacts.clone(), inference.clone(), executor, limits));
         let pool = Arc::new(Pool { shared, grace });
         for number in 1..=n_threads {
             worker::start(&pool.shared, number).map_err(StartError::Thread)?;
         }
         tokio::spawn(lease::supervise(Arc::downgrade(&pool.shared), n_threads));
-        Ok(Self { store, artifacts, catalogue, pool })
+        Ok(Self { store, artifacts, catalogue, inference, pool })
     }
 
     /// Stores the run and its first event, then wakes a worker. When this returns, the run is durable.
@@ -213,10 +217,31 @@ impl Engine {
         .await
     }
 
-    /// Marks a version revoked and removes its weights and its run's checkpoints from the disk.
-    pub async fn revoke(&self, version: Uuid, replacement: Option<Uuid>) -> Result<Version, StartError> {
+    /// Points the alias at a version of its model, which is in memory before it does.
+    ///
+    /// # Errors
+    ///
+    /// `Revoked` if the version may not be used.
+    pub async fn set_alias(&self, alias: ModelName, version: Version) -> Result<Alias, StartError> {
         self.detached(move |shared| async move {
-            let revoked = shared.store.revoke(version, replacement).await?;
+            shared.inference.load(&version).await?;
+            Ok(shared.store.set_alias(&version.model, &alias, version.id).await?)
+        })
+        .await
+    }
+
+    pub async fn delete_alias(&self, model: ModelName, alias: ModelName) -> Result<(), StoreError> {
+        self.detached(move |shared| async move { shared.store.delete_alias(&model, &alias).await }).await
+    }
+
+    /// Marks a version revoked and removes its weights and its run's checkpoints from the disk. Aliases move to the
+    /// replacement, which is in memory before they do.
+    pub async fn revoke(&self, version: Uuid, replacement: Option<Version>) -> Result<Version, StartError> {
+        self.detached(move |shared| async move {
+            if let Some(replacement) = &replacement {
+                shared.inference.load(replacement).await?;
+            }
+            let revoked = shared.store.revoke(version, replacement.map(|version| version.id)).await?;
             shared.purge(version).await?;
             Ok(revoked)
         })

@@ -7,6 +7,7 @@ use super::lease::lease_from;
 use super::{Asked, Limits, Notice, StartError, blocking};
 use crate::artifacts::Artifacts;
 use crate::domain::{Checkpoint, Run, Status};
+use crate::inference::Inference;
 use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError, Terms};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) artifacts: Artifacts,
+    pub(super) inference: Inference,
     pub(super) executor: Box<dyn Executor>,
     pub(super) runtime: Handle,
     pub(super) bell: Bell,
@@ -43,12 +45,14 @@ impl Shared {
     pub(super) fn new(
         store: Store,
         artifacts: Artifacts,
+        inference: Inference,
         executor: Box<dyn Executor>,
         limits: Limits,
     ) -> Self {
         Self {
             store,
             artifacts,
+            inference,
             executor,
             runtime: Handle::current(),
             bell: Bell::default(),
@@ -171,8 +175,9 @@ impl Shared {
         Ok(done)
     }
 
-    /// Removes from the disk a revoked version's weights, and all that its run could be gone on with from.
+    /// Removes from memory and disk a revoked version's weights, and all that its run could be gone on with from.
     pub(super) async fn purge(&self, version: Uuid) -> Result<(), StartError> {
+        self.inference.forget(version);
         let checkpoints = self.store.purge_checkpoints().await?;
         let artifacts = self.artifacts.clone();
         let removed = blocking(move || {

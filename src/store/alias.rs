@@ -30,7 +30,7 @@ impl Store {
         alias: &ModelName,
         version: Uuid,
     ) -> Result<Alias, StoreError> {
-        let mut tx = self.begin("set_alias").await?;
+        let mut tx = self.begin_registry("set_alias").await?;
         let version = version::servable(version::load(&mut tx, version).await?)?;
         if version.model != *model {
             return Err(StoreError::NotFound);
@@ -41,7 +41,7 @@ impl Store {
     }
 
     pub async fn delete_alias(&self, model: &ModelName, alias: &ModelName) -> Result<(), StoreError> {
-        let mut tx = self.begin("delete_alias").await?;
+        let mut tx = self.begin_registry("delete_alias").await?;
         let done = sqlx::query(DELETE).bind(model.as_str()).bind(alias.as_str()).execute(&mut *tx).await?;
         tx.commit().await?;
         if done.rows_affected() == 0 { Err(StoreError::NotFound) } else { Ok(()) }

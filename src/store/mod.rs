@@ -14,6 +14,7 @@ mod log;
 mod open;
 mod place;
 mod publish;
+mod registry;
 mod row;
 mod run;
 mod version;
@@ -37,6 +38,7 @@ pub use run::{Page, RunFilter};
 pub use webhook::{Attempt, Due, MAX_WEBHOOKS, Next};
 
 use place::Place;
+use registry::Registry;
 use sqlx::SqlitePool;
 use std::sync::Arc;
 use writing::Writing;
@@ -47,6 +49,7 @@ pub struct Store {
     read: SqlitePool,
     write: SqlitePool,
     place: Arc<Place>,
+    registry: Registry,
 }
 
 impl Store {
@@ -61,6 +64,17 @@ impl Store {
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+    }
+
+    /// A number that is another one after every change of what a reference to a model means. Who remembers what one
+    /// meant takes the number first and reads the table then.
+    pub fn registry_generation(&self) -> u64 {
+        self.registry.generation()
+    }
+
+    /// Begins to write what references to models are looked up in.
+    async fn begin_registry(&self, what: &'static str) -> Result<Writing, StoreError> {
+        Ok(self.begin(what).await?.changing(self.registry.changing()))
     }
 
     /// Begins to write; `what` names the transaction (`faults::POINTS`).

@@ -1,6 +1,7 @@
 //! Opening the database file.
 
 use super::place::Place;
+use super::registry::Registry;
 use super::{Store, StoreError};
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
@@ -48,7 +49,8 @@ impl Store {
         check(&write, path).await?;
         MIGRATIONS.run(&write).await?;
         let read = pool().max_connections(N_READERS).connect_with(options.pragma("query_only", "on")).await?;
-        Ok(Self { read, write, place: Arc::new(Place::of(path, lock)?) })
+        let place = Arc::new(Place::of(path, lock)?);
+        Ok(Self { read, write, place, registry: Registry::default() })
     }
 }
 

@@ -53,7 +53,7 @@ impl Store {
     /// `Revoked` if the parent was revoked meanwhile: its descendant would bring back what someone had
     /// forgotten. `LostClaim` or `WrongState` if the run is not the caller's to end. Nothing is written then.
     pub async fn publish(&self, id: Uuid, fence: Fence, publish: Publish) -> Result<Publication, StoreError> {
-        let mut tx = self.begin("publish").await?;
+        let mut tx = self.begin_registry("publish").await?;
         let mut run = run::load(&mut tx, id).await?;
         fence.check(&run)?;
         if let Some(parent) = publish.parent {

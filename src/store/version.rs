@@ -79,7 +79,7 @@ impl Store {
     ///
     /// `NotFound` for either version, `Revoked` if the replacement itself is.
     pub async fn revoke(&self, version: Uuid, replacement: Option<Uuid>) -> Result<Version, StoreError> {
-        let mut tx = self.begin("revoke").await?;
+        let mut tx = self.begin_registry("revoke").await?;
         let replacement = match replacement {
             Some(id) => Some(servable(load(&mut tx, id).await?)?),
             None => None,

@@ -1,6 +1,7 @@
 //! A transaction that writes.
 
 use super::StoreError;
+use super::registry::Changing;
 use crate::faults;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::ops::{Deref, DerefMut};
@@ -12,6 +13,8 @@ const BEGIN: &str = "begin immediate";
 pub(super) struct Writing {
     what: &'static str,
     tx: Transaction<'static, Sqlite>,
+    /// Dropped behind the transaction.
+    changing: Option<Changing>,
 }
 
 impl Writing {
@@ -25,13 +28,19 @@ impl Writing {
             }
             other => other?,
         };
-        Ok(Self { what, tx })
+        Ok(Self { what, tx, changing: None })
+    }
+
+    /// The same, and told to those who remember what references to models mean.
+    pub(super) fn changing(self, changing: Changing) -> Self {
+        Self { changing: Some(changing), ..self }
     }
 
     /// When this returns, what was written is on disk. An error means that it is not, and never will be.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         faults::point(self.what, "commit")?;
         self.tx.commit().await?;
+        drop(self.changing);
         // too late to fail; a crash is still possible
         let _ = faults::point(self.what, "committed");
         Ok(())

@@ -1,11 +1,12 @@
 //! A trainer on strings: it tells the test which run it was given, then does one step at a time.
 
-use super::super::executor::{Executor, Failure, Outcome, Product};
+use super::super::executor::{Executor, Failure, Outcome, Product, Workshop};
 use super::super::journal::{Epoch, Journal};
 use super::super::{Engine, Limits, Notice};
 use crate::artifacts::Artifacts;
 use crate::data::Catalogue;
 use crate::domain::{Event, EventKind, Run, Status};
+use crate::inference::Inference;
 use crate::nn::BatchReport;
 use crate::store::Store;
 use crate::store::fixtures::{open, product};
@@ -118,7 +119,9 @@ impl Bench {
         let catalogue = Catalogue::new(None, dir.join("cache"));
         let executor = Box::new(Script(Mutex::new(told)));
         let grace = Duration::from_millis(200);
-        let engine = Engine::start_with(store, artifacts, catalogue, limits, executor, grace).await.unwrap();
+        let inference = Inference::new(artifacts.clone());
+        let workshop = Workshop { artifacts, catalogue, inference };
+        let engine = Engine::start_with(store, workshop, limits, executor, grace).await.unwrap();
         Self { engine, desks }
     }
 
