@@ -1,6 +1,6 @@
 # Everything the project can do to itself. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test check deny openapi figures bench bench-events torture demo docker-check
+.PHONY: help test clients check deny openapi figures bench bench-events torture demo docker-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -8,7 +8,16 @@ help: ## this list
 test: ## install what the tests need, then run all of them
 	@command -v cargo >/dev/null || { echo "Rust is needed: https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
+	@$(MAKE) --no-print-directory clients
 	cargo test --locked
+
+CLIENTS := target/clients
+clients: $(CLIENTS)/installed ## install the Python clients that tests put to the server
+$(CLIENTS)/installed: tests/clients/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get update && apt-get install -y --no-install-recommends python3-venv; }
+	python3 -m venv --clear $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r $<
+	touch $@
 
 check: ## formatting, lints, documentation
 	cargo fmt --check

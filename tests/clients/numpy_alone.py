@@ -1,0 +1,44 @@
+"""A model in safetensors, read and computed with NumPy and nothing else: `numpy_alone.py URL MODEL`."""
+
+import json
+import sys
+
+import numpy as np
+
+import lethe
+
+
+def read_safetensors(data):
+    """Metadata, and arrays by name."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    metadata = header.pop("__metadata__")
+    arrays = {}
+    for name, tensor in header.items():
+        begin, end = tensor["data_offsets"]
+        assert tensor["dtype"] == "F32", tensor
+        arrays[name] = np.frombuffer(data[start + begin : start + end], "<f4").reshape(tensor["shape"])
+    return metadata, arrays
+
+
+def compute(metadata, arrays, rows):
+    """Probabilities of rows as clients send them."""
+    x = rows.astype(np.float32) * np.float32(metadata["scale"])
+    last = len(arrays) // 2 - 1
+    for layer in range(last + 1):
+        x = x @ arrays[f"layers.{layer}.weight"].T + arrays[f"layers.{layer}.bias"]
+        if layer < last or metadata["output_relu"] == "true":
+            x = np.maximum(x, 0)
+    x = np.exp(x - x.max(axis=1, keepdims=True))
+    return x / x.sum(axis=1, keepdims=True)
+
+
+def main(url, model):
+    rows = lethe.images(300)
+    _, expected = lethe.predictions(url, model, rows)
+    safetensors = lethe.fetch(f"{url}/models/{model}/download?format=safetensors")
+    answered = compute(*read_safetensors(safetensors), rows)
+    np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-5)
+
+
+main(*sys.argv[1:])
