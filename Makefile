@@ -1,6 +1,6 @@
 # Everything the project can do to itself. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test clients check deny openapi figures bench bench-events torture demo docker-check
+.PHONY: help test clients check deny openapi figures bench bench-events bench-serve torture demo docker-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench: ## speed, as ratios measured side by side; ROWS=text picks rows (installs
 
 bench-events: ## 5,000 readers of a running training: events lost, memory, predictions meanwhile
 	cargo bench --locked --quiet --bench events
+
+bench-serve: ## predictions beside an empty request and Python's servers; ROWS=text picks rows
+	cargo bench --locked --quiet --bench serving -- $(if $(ROWS),"$(ROWS)")
 
 PEERS := benches/peers/.venv
 $(PEERS)/installed: benches/peers/requirements.txt

@@ -10,12 +10,14 @@
 //! make bench-events LETHE_BENCH_SECONDS=60           longer
 //! ```
 
+#[path = "../common/client.rs"]
 mod client;
-#[expect(dead_code, reason = "the other bench asks for more")]
-#[path = "../training/machine.rs"]
+#[expect(dead_code, reason = "another bench asks for more")]
+#[path = "../common/machine.rs"]
 mod machine;
 mod probe;
 mod readers;
+#[path = "../common/server.rs"]
 mod server;
 
 use readers::Readers;
@@ -67,7 +69,10 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// Whether every bar holds.
 fn measure(n_readers: u64, time: Duration) -> bool {
-    let server = Server::start(n_readers);
+    let data_dir = tempfile::tempdir().expect("a folder for the server");
+    let mut command = Server::lethe(data_dir.path());
+    command.args(["--log", "warn", "--train-threads", "1", "--max-streams", &(n_readers + 1).to_string()]);
+    let server = Server::start(&mut command).expect("the server starts");
     let model = json!({ "mode": "standard", "dataset": "digits", "model": "digits", "hyperparameters": { "epochs": 1 } });
     let trained = client::post(&server.address, "/runs", &model, "prefer: wait=60\r\n");
     assert_eq!(trained["status"], "succeeded", "{trained}");
@@ -77,7 +82,7 @@ fn measure(n_readers: u64, time: Duration) -> bool {
     let mut idle = probe::predictions(&server.address, time);
     let run = client::post(&server.address, "/runs", &training(), "");
     let path = format!("/runs/{}", run["id"].as_str().expect("a run has an id"));
-    server.await_epoch(&path);
+    await_epoch(&server.address, &path);
     let training = probe::predictions(&server.address, time);
 
     let before = server.resident_mb();
@@ -93,7 +98,7 @@ fn measure(n_readers: u64, time: Duration) -> bool {
     let found = readers.end();
     let ended = client::get(&server.address, &path)["last_seq"].as_u64().expect("a number");
     idle.extend(probe::predictions(&server.address, time));
-    server.end();
+    drop(server);
 
     let n_events = last_seq.zip(first_seq).map_or(0, |(last, first)| last - first);
     let pace = n_events as f64 / time.as_secs_f64();
@@ -121,6 +126,13 @@ fn measure(n_readers: u64, time: Duration) -> bool {
         (_, true) => println!("others were at work on this machine: the latencies are void"),
     }
     holds && !is_void
+}
+
+/// Waits for the first epoch of a run.
+fn await_epoch(address: &str, path: &str) {
+    while client::get(address, path)["progress"]["epoch"] == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn ratio(long: Duration, short: Duration) -> f64 {

@@ -18,6 +18,7 @@ mod evaluation;
 mod job;
 mod large;
 mod libraries;
+#[path = "../common/machine.rs"]
 mod machine;
 mod naive;
 mod peak;

@@ -17,7 +17,7 @@ struct Ticks {
     all: u64,
     /// Spent working, or taken by another machine on the same hardware.
     busy: u64,
-    /// Spent by this process and its children.
+    /// Spent by this process, its children and theirs.
     ours: u64,
 }
 
@@ -52,20 +52,22 @@ fn ticks() -> Option<Ticks> {
     let spent: Vec<u64> = columns.map(|word| word.parse().ok()).collect::<Option<_>>()?;
     let all = spent.iter().sum();
     let idle = spent.get(3)? + spent.get(4)?;
-    let me = u64::from(std::process::id());
-    let mut ours = 0;
+    let mut processes = Vec::new();
     for entry in fs::read_dir("/proc").ok()?.flatten() {
         // `self` and `thread-self` are this process once more
         let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
         // and a process may be gone by now
         let stat = is_process.then(|| fs::read_to_string(entry.path().join("stat")).ok()).flatten();
-        let Some(process) = stat.and_then(|stat| Process::parse(&stat)) else { continue };
-        if process.id == me {
-            ours += process.own + process.ended_children;
-        } else if process.parent == me {
-            ours += process.own;
-        }
+        processes.extend(stat.and_then(|stat| Process::parse(&stat)));
     }
+    let mut family = vec![u64::from(std::process::id())];
+    let mut n_asked = 0;
+    while let Some(&parent) = family.get(n_asked) {
+        family.extend(processes.iter().filter(|process| process.parent == parent).map(|process| process.id));
+        n_asked += 1;
+    }
+    let of_family = processes.iter().filter(|process| family.contains(&process.id));
+    let ours = of_family.map(|process| process.own + process.ended_children).sum();
     Some(Ticks { all, busy: all - idle, ours })
 }
 
