@@ -72,6 +72,7 @@ codes! {
     Internal             "internal"               INTERNAL_SERVER_ERROR  "Something went wrong here",
     DatasetUnavailable   "dataset_unavailable"    SERVICE_UNAVAILABLE    "The dataset cannot be had",
     Unavailable          "unavailable"            SERVICE_UNAVAILABLE    "The server cannot answer now",
+    Overloaded           "overloaded"             SERVICE_UNAVAILABLE    "The server has too much to do",
     StorageFull          "storage_full"           INSUFFICIENT_STORAGE   "The server's disk is full",
 }
 

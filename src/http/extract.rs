@@ -1,12 +1,13 @@
 //! Extractors whose rejections are problems, and content negotiation.
 
+use super::body::ApiBytes;
 use super::error::{Code, FieldError, Problem};
+use super::state::AppState;
 use axum::extract::path::ErrorKind;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use bytes::Bytes;
+use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -14,16 +15,15 @@ use serde_path_to_error::Segment;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 /// A JSON body as a typed value.
 #[derive(Debug)]
 pub struct ApiJson<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
+impl<T: DeserializeOwned> FromRequest<AppState> for ApiJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
         let content_type = ContentType::of(request.headers())?;
         if !content_type.is_json() {
             return Err(Problem::new(
@@ -31,8 +31,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
                 format!("the body is {content_type}; send JSON with `content-type: application/json`"),
             ));
         }
-        let body = ApiBytes::from_request(request, state).await?;
-        from_json(&body.0).map(|Object(value)| Self(value))
+        let ApiBytes(body) = ApiBytes::from_request(request, app).await?;
+        from_json(&body).map(|Object(value)| Self(value))
     }
 }
 
@@ -71,44 +71,6 @@ pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 ) -> Result<Option<T>, D::Error> {
     let value = Option::<Object<T>>::deserialize(deserializer)?;
     Ok(value.map(|Object(value)| value))
-}
-
-/// How long a body may take from its first byte to its last.
-const BODY_PATIENCE: Duration = Duration::from_secs(20);
-
-/// A body as bytes, within the route's limit.
-#[derive(Debug)]
-pub struct ApiBytes(pub Bytes);
-
-impl<S: Send + Sync> FromRequest<S> for ApiBytes {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        whole(Bytes::from_request(request, state), BODY_PATIENCE).await
-    }
-}
-
-/// A body that trickles in is waited for only so long: whoever sends it holds what the request has been given.
-async fn whole(
-    body: impl Future<Output = Result<Bytes, BytesRejection>>,
-    patience: Duration,
-) -> Result<ApiBytes, Problem> {
-    match tokio::time::timeout(patience, body).await {
-        Ok(body) => body.map(ApiBytes).map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::new(
-                    Code::PayloadTooLarge,
-                    "the body is larger than this address accepts; send a smaller one",
-                )
-            } else {
-                Problem::new(Code::BadRequest, "the body ended before it was complete").caused_by(rejection)
-            }
-        }),
-        Err(_) => Err(Problem::new(
-            Code::RequestTimeout,
-            format!("the body was not complete after {} seconds; send it faster", patience.as_secs()),
-        )),
-    }
 }
 
 /// Parses typed JSON. The first pass is the fast one; only a failure pays for finding out where it is.
@@ -361,14 +323,6 @@ mod tests {
 
     fn accept(value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))])
-    }
-
-    #[tokio::test]
-    async fn a_body_that_trickles_in_is_waited_for_only_so_long() {
-        let problem = whole(std::future::pending(), Duration::from_millis(1)).await.unwrap_err();
-        assert_eq!(problem.code, Code::RequestTimeout);
-        let body = std::future::ready(Ok(Bytes::from_static(b"x")));
-        assert_eq!(whole(body, Duration::ZERO).await.unwrap().0, "x");
     }
 
     const OFFERED: [&str; 2] = ["text/event-stream", "application/json"];

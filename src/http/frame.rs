@@ -4,43 +4,87 @@ use super::error::{Code, Problem};
 use super::state::AppState;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Level, Span};
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// Routes whose successes are counted, and written down only where the log is to show every detail.
+const QUIET: [&str; 2] = ["/predict", "/models/{ref}/predict"];
 /// A caller's own request id longer than this is replaced.
 const MAX_REQUEST_ID: usize = 128;
 
 /// Outermost middleware.
 pub async fn frame(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let request_id = request_id(&request);
-    let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", id = %request_id, method = %request.method(), path = %path);
-    let started = Instant::now();
-    let in_flight = InFlight::enter(&app);
+    let _in_flight = InFlight::enter(&app);
+    let seen = Seen::of(&request);
+    // a line for every prediction would cost more than the prediction
+    let is_quiet = QUIET.contains(&seen.route());
+    let span = if is_quiet { Span::none() } else { seen.span() };
+    let mut response = answered(request, next).instrument(span.clone()).await;
 
-    async {
-        let mut response = next.run(request).await;
-        if response.status().is_client_error() || response.status().is_server_error() {
-            response = with_problem_body(response, &path, &request_id);
-        }
-        log(&response, &route, started);
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
-        drop(in_flight);
-        response
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    if is_error {
+        response = with_problem_body(response, seen.uri.path(), seen.id());
     }
-    .instrument(span)
-    .await
+    if !is_quiet {
+        span.in_scope(|| log(&response, &seen));
+    } else if is_error || tracing::enabled!(Level::DEBUG) {
+        seen.span().in_scope(|| log(&response, &seen));
+    }
+    let headers = response.headers_mut();
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
+    headers.insert(REQUEST_ID, seen.id);
+    response
+}
+
+/// What is told of a request behind its answer.
+struct Seen {
+    id: HeaderValue,
+    method: Method,
+    uri: Uri,
+    route: Option<MatchedPath>,
+    started: Instant,
+}
+
+impl Seen {
+    fn of(request: &Request) -> Self {
+        Self {
+            id: request_id(request.headers()),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: request.extensions().get().cloned(),
+            started: Instant::now(),
+        }
+    }
+
+    fn id(&self) -> &str {
+        self.id.to_str().expect("it was made of printable characters")
+    }
+
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("-", MatchedPath::as_str)
+    }
+
+    fn span(&self) -> Span {
+        tracing::info_span!("request", id = %self.id(), method = %self.method, path = %self.uri.path())
+    }
+}
+
+/// The handler's answer; should it panic, a problem like any other.
+async fn answered(request: Request, next: Next) -> Response {
+    // a panic leaves nothing behind but what locks, atomics and transactions guard
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|panic| panicked(&*panic))
 }
 
 /// Counts a request until its answer is ready, so that shutdown knows what it waits for.
@@ -59,9 +103,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// A panicking handler becomes a problem like any other.
-#[expect(clippy::needless_pass_by_value, reason = "the signature the panic layer wants")]
-pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -71,14 +113,14 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 }
 
 /// The caller's own id if it is printable and short, so that logs of several services can be joined.
-fn request_id(request: &Request) -> String {
-    request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID)
-        .filter(|id| id.bytes().all(|b| b.is_ascii_graphic()))
-        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_fine = |id: &&HeaderValue| {
+        !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(REQUEST_ID).filter(is_fine).cloned().unwrap_or_else(|| {
+        let id = Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
+        HeaderValue::try_from(id).expect("digits and hyphens")
+    })
 }
 
 /// Errors made by the framework itself (405, 413, 408, …) have no problem attached: their status names one.
@@ -128,9 +170,9 @@ fn problem_of_status(status: StatusCode) -> Problem {
 }
 
 /// One line a request: with the cause when the server is to blame.
-fn log(response: &Response, route: &str, started: Instant) {
-    let status = response.status().as_u16();
-    let elapsed_ms = started.elapsed().as_micros() as f64 / 1e3;
+fn log(response: &Response, seen: &Seen) {
+    let (route, status) = (seen.route(), response.status().as_u16());
+    let elapsed_ms = seen.started.elapsed().as_micros() as f64 / 1e3;
     let problem = response.extensions().get::<Arc<Problem>>();
     let code = problem.map_or("", |problem| problem.code.name());
     match problem.and_then(|problem| problem.cause.as_ref()) {
@@ -166,7 +208,6 @@ mod tests {
     use serde_json::Value;
     use std::time::Duration;
     use tower::ServiceExt;
-    use tower_http::catch_panic::CatchPanicLayer;
     use tower_http::timeout::TimeoutLayer;
 
     async fn ask(path: &str) -> (StatusCode, Value, usize) {
@@ -176,7 +217,6 @@ mod tests {
             .route("/boom", get(boom))
             .route("/slow", get(std::future::pending::<&str>))
             .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_millis(5)))
-            .layer(CatchPanicLayer::custom(panicked))
             .layer(axum::middleware::from_fn_with_state(app.clone(), frame));
         let answer = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();

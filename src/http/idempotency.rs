@@ -4,8 +4,8 @@
 //! request that comes again gets the answer that was kept; if there is none, because the process died or the answer
 //! was an error of the server, it gets the run that has that id, or is tried again under the same id.
 
+use super::body::ApiBytes;
 use super::error::{Code, FieldError, Problem};
-use super::extract::ApiBytes;
 use super::order;
 use super::state::AppState;
 use crate::store::{KeptAnswer, KeyedRequest, Reservation, StoreError};

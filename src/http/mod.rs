@@ -4,6 +4,7 @@
 //! answers; requests are checked into domain types before anything runs.
 
 mod audits;
+mod body;
 mod catalogue;
 mod checkpoints;
 mod connections;
@@ -38,15 +39,12 @@ pub use openapi::yaml as openapi_yaml;
 pub use state::{App, AppState, Bounds};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use std::time::Duration;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -115,12 +113,9 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(webhooks::create_webhook));
     let changing = once(changing).layer(RequestBodyLimitLayer::new(BODY_LIMIT)).layer(timeout(TIMEOUT));
 
-    // they change nothing: no key is needed, and none is paid for
-    let predicting = OpenApiRouter::new()
-        .routes(routes!(predict::predict))
-        .routes(routes!(predict::predict_model))
-        .layer(RequestBodyLimitLayer::new(PREDICT_BODY_LIMIT))
-        .layer(timeout(TIMEOUT));
+    // they change nothing, so no key is needed; they bound their bodies themselves, so no layer is paid for
+    let predicting =
+        OpenApiRouter::new().routes(routes!(predict::predict)).routes(routes!(predict::predict_model));
 
     let starting =
         OpenApiRouter::new().routes(routes!(runs::create_run)).routes(routes!(checkpoints::fork_run));
@@ -188,14 +183,5 @@ fn reserve_router(state: AppState) -> Router {
 
 /// What surrounds every request.
 fn framed(routes: Router<AppState>, state: AppState) -> Router {
-    routes
-        // the limits above are the only ones
-        .layer(DefaultBodyLimit::disable())
-        .layer(CatchPanicLayer::custom(frame::panicked))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
-        .layer(from_fn_with_state(state.clone(), frame::frame))
-        .with_state(state)
+    routes.layer(from_fn_with_state(state.clone(), frame::frame)).with_state(state)
 }

@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use super::body::Budget;
 use super::events::Feeds;
 use super::idempotency::Keys;
 use super::view::RunView;
@@ -33,6 +34,7 @@ pub struct App {
     /// Cancelled when the server is to end; every event stream watches it.
     pub shutdown: CancellationToken,
     pub(super) streams: Arc<Semaphore>,
+    pub(super) bodies: Budget,
     pub(super) feeds: Feeds,
     pub(super) keys: Arc<Keys>,
     /// Tests of webhooks that may be made at the same time.
@@ -54,6 +56,7 @@ impl AppState {
             webhooks,
             shutdown,
             streams,
+            bodies: Budget::default(),
             feeds: Feeds::default(),
             keys: Arc::default(),
             webhook_tests: Semaphore::new(MAX_WEBHOOK_TESTS),

@@ -2,8 +2,9 @@
 
 mod rows;
 
+use super::body::PredictBytes;
 use super::error::{Code, FieldError, Problem};
-use super::extract::{ApiBytes, ApiPath, ApiQuery, ContentType, Object, from_json};
+use super::extract::{ApiPath, ApiQuery, ContentType, Object, from_json};
 use super::number::{Checker, Number, Whole};
 use super::order::ascii;
 use super::serving;
@@ -110,7 +111,7 @@ pub async fn predict(
     State(app): State<AppState>,
     ApiQuery(query): ApiQuery<PredictQuery>,
     headers: HeaderMap,
-    ApiBytes(body): ApiBytes,
+    PredictBytes(body): PredictBytes,
 ) -> Result<Response, Problem> {
     answer(&app, None, query, &headers, body).await
 }
@@ -128,7 +129,7 @@ pub async fn predict_model(
     ApiPath(reference): ApiPath<String>,
     ApiQuery(query): ApiQuery<PredictQuery>,
     headers: HeaderMap,
-    ApiBytes(body): ApiBytes,
+    PredictBytes(body): PredictBytes,
 ) -> Result<Response, Problem> {
     answer(&app, Some(reference), query, &headers, body).await
 }
