@@ -50,8 +50,15 @@ bench: ## speed, as ratios measured side by side; ROWS=text picks rows (installs
 bench-events: ## 5,000 readers of a running training: events lost, memory, predictions meanwhile
 	cargo bench --locked --quiet --bench events
 
-bench-serve: ## predictions beside an empty request and Python's servers; ROWS=text picks rows
+bench-serve: ## predictions beside an empty request and Python's servers (installs FastAPI, LitServe, ONNX Runtime)
+	@$(MAKE) --no-print-directory $(SERVING_PEERS)/installed || echo "going on without the peers"
 	cargo bench --locked --quiet --bench serving -- $(if $(ROWS),"$(ROWS)")
+
+SERVING_PEERS := target/serving-peers
+$(SERVING_PEERS)/installed: benches/serving/peers/requirements.txt
+	python3 -m venv $(SERVING_PEERS)
+	$(SERVING_PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r $<
+	touch $@
 
 PEERS := benches/peers/.venv
 $(PEERS)/installed: benches/peers/requirements.txt

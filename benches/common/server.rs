@@ -29,13 +29,17 @@ impl Server {
         Ok(server)
     }
 
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn resident_mb(&self) -> f64 {
         self.status("VmRSS:")
     }
 
     /// Begins to look for the most anew.
     pub fn forget_peak(&self) {
-        let path = format!("/proc/{}/clear_refs", self.child.id());
+        let path = format!("/proc/{}/clear_refs", self.process());
         std::fs::write(path, "5").expect("Linux resets the peak of one's own processes");
     }
 
@@ -46,7 +50,7 @@ impl Server {
 
     /// A line of the kernel's about the process, from kB to MB.
     fn status(&self, name: &str) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.process());
         let text = std::fs::read_to_string(path).expect("Linux tells of processes");
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
         let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");

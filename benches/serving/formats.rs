@@ -23,15 +23,31 @@ pub fn u8(row: &Row) -> Vec<u8> {
     raw(&row.pixels)
 }
 
+pub fn fastapi_u8(row: &Row) -> Vec<u8> {
+    wire::post("/u8", "application/octet-stream", &row.pixels)
+}
+
 pub fn f32(row: &Row) -> Vec<u8> {
     let body: Vec<u8> = row.pixels.iter().flat_map(|&pixel| f32::from(pixel).to_le_bytes()).collect();
     wire::post(&format!("{}?dtype=f32", path()), "application/octet-stream", &body)
 }
 
-/// Whole numbers, 0–255.
 pub fn json(row: &Row) -> Vec<u8> {
+    json_to(&path(), row)
+}
+
+pub fn fastapi_json(row: &Row) -> Vec<u8> {
+    json_to("/json", row)
+}
+
+pub fn litserve_json(row: &Row) -> Vec<u8> {
+    json_to("/predict", row)
+}
+
+/// Whole numbers, 0–255.
+fn json_to(path: &str, row: &Row) -> Vec<u8> {
     let body = json!({ "inputs": [row.pixels] }).to_string();
-    wire::post(&path(), "application/json", body.as_bytes())
+    wire::post(path, "application/json", body.as_bytes())
 }
 
 pub fn png(row: &Row) -> Vec<u8> {

@@ -6,7 +6,7 @@ use crate::rows::Row;
 use crate::server::Server;
 use crate::wire;
 use serde_json::json;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 
 /// The model every contestant serves: 784 inputs, 256 hidden units, 10 classes.
@@ -30,4 +30,11 @@ pub fn train(address: &str) {
 pub fn answer(address: &str, row: &Row) -> Result<String, String> {
     let answer = wire::ask(address, &formats::u8(row)).map_err(|error| error.to_string())?;
     String::from_utf8(answer).map_err(|error| error.to_string())
+}
+
+/// Writes the model to a file that ONNX Runtime reads.
+pub fn export(address: &str, path: &Path) -> Result<(), String> {
+    let request = wire::get(&format!("/models/{MODEL}/download?format=onnx"));
+    let model = wire::ask(address, &request).map_err(|error| error.to_string())?;
+    fs::write(path, model).map_err(|error| error.to_string())
 }

@@ -132,18 +132,22 @@ fn many(streams: Vec<TcpStream>, requests: &[Vec<u8>], taken: &mut Taken) -> io:
         connection.ask(next())?;
         connections.push(connection);
     }
-    loop {
+    let mut n_under_way = connections.len();
+    // what is under way at the end is waited for: nobody is left in the middle of an answer
+    while n_under_way > 0 {
         poll.poll(&mut events, None)?;
         for event in &events {
             let connection = &mut connections[event.token().0];
             if connection.read()? {
                 if taken.is_over(connection.asked, Instant::now()) {
-                    return Ok(());
+                    n_under_way -= 1;
+                } else {
+                    connection.ask(next())?;
                 }
-                connection.ask(next())?;
             }
         }
     }
+    Ok(())
 }
 
 /// How long answers took, every one of them.

@@ -11,7 +11,6 @@
 //! make bench-serve LETHE_BENCH_ROUNDS=9      more rounds than 5
 //! ```
 
-#[expect(dead_code, reason = "another bench asks for more")]
 #[path = "../common/client.rs"]
 mod client;
 mod contestant;
@@ -21,7 +20,9 @@ mod load;
 #[expect(dead_code, reason = "another bench asks for more")]
 #[path = "../common/machine.rs"]
 mod machine;
+mod memory;
 mod noop;
+mod peers;
 mod report;
 #[expect(dead_code, reason = "another bench asks for more")]
 #[path = "../training/rounds.rs"]
@@ -32,10 +33,16 @@ mod rows;
 mod server;
 mod settings;
 mod speed;
+mod start;
+mod threads;
+mod training;
 mod wire;
 
 use contestant::Contestant;
+use formats::Format;
+use peers::Peer;
 use report::Bars;
+use rows::Row;
 use server::Server;
 use settings::Settings;
 use std::process::ExitCode;
@@ -75,29 +82,58 @@ fn main() -> ExitCode {
 fn measure(settings: &Settings) -> Result<bool, String> {
     let mut bars = Bars::default();
     let data_dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let lethe = lethe::start(data_dir.path())?;
-    lethe::train(&lethe.address);
-    let rows = rows::recognised(&lethe.address)?;
-    let noop = noop::start(&lethe::answer(&lethe.address, &rows[0])?)?;
+    let trainer = lethe::start(data_dir.path())?;
+    lethe::train(&trainer.address);
+    let rows = rows::recognised(&trainer.address)?;
+    let noop = noop::start(&lethe::answer(&trainer.address, &rows[0])?)?;
+    let model = data_dir.path().join("model.onnx");
+    let exported = lethe::export(&trainer.address, &model);
+    drop(trainer);
 
-    let contestants = contestants(&noop, &lethe, &rows);
+    // one that has trained would keep the rows in memory
+    let lethe = lethe::start(data_dir.path())?;
+    memory::idle(&lethe, settings, &mut bars);
+    let mut contestants = ours(&noop, &lethe, &rows);
+    let mut peers = Vec::new();
+    let needed = |peer: &Peer| peer.rows.iter().any(|(name, _)| speed::needs(name, settings));
+    for peer in peers::ALL.into_iter().filter(needed) {
+        match exported.clone().and_then(|()| peer.start(&model)) {
+            Ok(server) => {
+                println!("{}", peer.about);
+                contestants.extend(at(&server, &rows, peer.rows));
+                peers.push(server);
+            }
+            Err(reason) => println!("not measured ({reason}): {}", peer.about),
+        }
+    }
     for contestant in &contestants {
         contestant.check()?;
     }
     speed::measure(&contestants, settings, &mut bars)?;
+    drop(peers);
+    memory::later(&lethe, settings, "after the requests");
+    let asked = contestants.iter().find(|contestant| contestant.name == speed::LETHE_U8);
+    training::measure(&lethe, asked.expect("it is among them"), settings, &mut bars)?;
+    memory::later(&lethe, settings, "after the trainings");
+    drop(lethe);
+    start::measure(data_dir.path(), &rows[0], settings, &mut bars)?;
     Ok(bars.close())
 }
 
-/// All there are here; the first is what the others are held against.
-fn contestants(noop: &Server, lethe: &Server, rows: &[rows::Row]) -> Vec<Contestant> {
-    let mut contestants =
-        vec![Contestant::new(speed::NOOP, &noop.address, rows, formats::u8).without_labels()];
-    let ours: [(&'static str, formats::Format); 4] = [
+/// The first is what the others are held against.
+fn ours(noop: &Server, lethe: &Server, rows: &[Row]) -> Vec<Contestant> {
+    let formats: [(&str, Format); 4] = [
         (speed::LETHE_U8, formats::u8),
         ("Lethe, f32", formats::f32),
         ("Lethe, JSON", formats::json),
         ("Lethe, PNG", formats::png),
     ];
-    contestants.extend(ours.map(|(name, format)| Contestant::new(name, &lethe.address, rows, format)));
-    contestants
+    let noop = Contestant::new(speed::NOOP, &noop.address, rows, formats::u8).without_labels();
+    std::iter::once(noop).chain(at(lethe, rows, &formats)).collect()
+}
+
+/// One server in several formats.
+fn at(server: &Server, rows: &[Row], formats: &[(&'static str, Format)]) -> Vec<Contestant> {
+    let new = |&(name, format)| Contestant::new(name, &server.address, rows, format);
+    formats.iter().map(new).collect()
 }

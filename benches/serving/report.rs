@@ -25,7 +25,8 @@ impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
         let Self { median, low, high } = self;
-        let text = format!("{median:.digits$} ({low:.digits$}–{high:.digits$})");
+        let range = if low < high { format!(" ({low:.digits$}–{high:.digits$})") } else { String::new() };
+        let text = format!("{median:.digits$}{range}");
         // not `pad`, which would take the precision for a length
         write!(f, "{text:>width$}", width = f.width().unwrap_or(0))
     }

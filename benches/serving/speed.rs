@@ -8,8 +8,12 @@ use crate::settings::Settings;
 
 pub const NOOP: &str = "axum, no-op";
 pub const LETHE_U8: &str = "Lethe, u8";
-/// The faster of its two.
+/// The faster of its two, which the bar is for.
 pub const FASTAPI_U8: &str = "FastAPI + ONNX Runtime, u8";
+/// As most of its users have it.
+pub const FASTAPI_JSON: &str = "FastAPI + ONNX Runtime, JSON";
+/// What the others are held against.
+const MEASURES: [&str; 3] = [NOOP, FASTAPI_U8, FASTAPI_JSON];
 
 /// Connections that keep every contestant busy.
 const MANY: usize = 32;
@@ -29,6 +33,11 @@ struct Series<'a> {
     crowd: Vec<Figures>,
     /// Cores others used meanwhile, the most of it.
     others: f64,
+}
+
+/// Whether a row is measured, for its own sake or for that of others.
+pub fn needs(name: &str, settings: &Settings) -> bool {
+    settings.wants(name) || MEASURES.contains(&name)
 }
 
 pub fn measure(contestants: &[Contestant], settings: &Settings, bars: &mut Bars) -> Result<(), String> {
@@ -96,14 +105,15 @@ fn print(series: &[Series<'_>], settings: &Settings) {
         "medians of {rounds} rounds of {seconds} s, lowest and highest beside them; ratios within a round"
     );
     println!(
-        "\n{:28} {:>24} {:>26} {:>28} {:>18} {:>18} {:>22} {:>6}",
+        "\n{:28} {:>22} {:>24} {:>26} {:>18} {:>18} {:>20} {:>20} {:>6}",
         "",
         "p50, 1 connection, µs",
         "p99, µs",
         "requests/s, 32 connections",
         "p50 : no-op",
         "req/s : no-op",
-        "req/s : FastAPI",
+        "req/s : FastAPI, u8",
+        "req/s : its JSON",
         "others"
     );
     for one in series {
@@ -112,7 +122,7 @@ fn print(series: &[Series<'_>], settings: &Settings) {
             None => String::new(),
         };
         println!(
-            "{:28} {:>24.1} {:>26.1} {:>28.0} {:>18} {:>18} {:>22} {:>6.2}",
+            "{:28} {:>22.1} {:>24.1} {:>26.0} {:>18} {:>18} {:>20} {:>20} {:>6.2}",
             one.contestant.name,
             Spread::of(one.alone.iter().map(|figures| figures.p50_us)),
             Spread::of(one.alone.iter().map(|figures| figures.p99_us)),
@@ -120,6 +130,7 @@ fn print(series: &[Series<'_>], settings: &Settings) {
             ratio(NOOP, |one, noop| one.latency_to(noop)),
             ratio(NOOP, |one, noop| one.pace_to(noop)),
             ratio(FASTAPI_U8, |one, peer| one.pace_to(peer)),
+            ratio(FASTAPI_JSON, |one, peer| one.pace_to(peer)),
             one.others
         );
     }
@@ -132,7 +143,7 @@ fn judge(series: &[Series<'_>], bars: &mut Bars) {
     bars.judge("p50 of u8, in times the no-op's", &lethe.latency_to(noop), "x", &bar, others);
     let percent = Spread::of(lethe.paces_to(noop).map(|share| 100.0 * share));
     bars.judge("requests/s of u8, of the no-op's", &percent, " %", &Bar::AtLeast(LEAST_SHARE), others);
-    let name = "requests/s of u8, in times FastAPI's (u8 too)";
+    let name = "requests/s of u8, in times FastAPI's with u8";
     match find(series, FASTAPI_U8) {
         Some(peer) => {
             let others = others.max(peer.others);

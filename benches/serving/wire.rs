@@ -7,6 +7,10 @@ use std::net::TcpStream;
 const ROOM: usize = 16 << 10;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+}
+
 pub fn post(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
