@@ -36,6 +36,7 @@ pub async fn frame(State(app): State<AppState>, request: Request, next: Next) ->
     if is_error {
         response = with_problem_body(response, seen.uri.path(), seen.id());
     }
+    app.telemetry.answered(&seen.method, seen.route.as_ref(), response.status(), seen.started.elapsed());
     if !is_quiet {
         span.in_scope(|| log(&response, &seen));
     } else if is_error || tracing::enabled!(Level::DEBUG) {

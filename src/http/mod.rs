@@ -30,6 +30,7 @@ mod runs;
 pub mod serve;
 mod serving;
 mod state;
+mod telemetry;
 mod unlearn;
 mod view;
 mod webhooks;
@@ -96,6 +97,7 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(health::get_livez))
         .routes(routes!(health::get_readyz))
         .routes(routes!(health::get_version_info))
+        .routes(routes!(telemetry::get_metrics))
         .routes(routes!(openapi::get_openapi))
         .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
         .layer(timeout(TIMEOUT));

@@ -108,6 +108,7 @@ fn problems_of(operation: &Operation) -> Vec<Code> {
             Code::PayloadTooLarge,
             Code::UnsupportedMediaType,
             Code::InvalidRequest,
+            Code::Overloaded,
         ]);
     }
     let parameters = operation.parameters.as_deref().unwrap_or_default();

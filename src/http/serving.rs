@@ -1,13 +1,10 @@
 //! What every way of asking for predictions shares: from a reference to a version in memory, from rows to answers.
 
-use super::error::Problem;
+use super::error::{Code, Problem};
 use super::models;
 use super::state::AppState;
-use crate::inference::{Loaded, Outputs, Rows};
+use crate::inference::{Loaded, Outputs, Overloaded, Rows};
 use std::sync::Arc;
-
-/// Multiplications above which an answer is computed off the async threads: about a millisecond.
-const INLINE_COST: usize = 4_000_000;
 
 /// The version a reference means, ready to answer; or a 404, or a 410 that names the replacement.
 pub async fn served(app: &AppState, reference: &str) -> Result<Arc<Loaded>, Problem> {
@@ -21,11 +18,10 @@ pub async fn served(app: &AppState, reference: &str) -> Result<Arc<Loaded>, Prob
     Ok(loaded)
 }
 
-/// Answers rows: inline while it is short, for a hop to another thread costs as much as the network itself.
-pub async fn infer(loaded: &Arc<Loaded>, rows: Rows) -> Result<Outputs, Problem> {
-    if loaded.n_rows(&rows).saturating_mul(loaded.cost_per_row()) <= INLINE_COST {
-        return Ok(loaded.answer(&rows));
-    }
-    let loaded = Arc::clone(loaded);
-    tokio::task::spawn_blocking(move || loaded.answer(&rows)).await.map_err(Problem::internal)
+/// Answers rows; 503 when too many wait for the same network already.
+pub async fn infer(loaded: &Loaded, rows: Rows) -> Result<Outputs, Problem> {
+    loaded.ask(rows).await.map_err(|Overloaded| {
+        let detail = "too many requests wait for this model already; come back, or ask another server";
+        Problem::new(Code::Overloaded, detail).retry_after(1)
+    })
 }

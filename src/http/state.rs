@@ -3,6 +3,7 @@
 use super::body::Budget;
 use super::events::Feeds;
 use super::idempotency::Keys;
+use super::telemetry::Telemetry;
 use super::view::RunView;
 use crate::config::ByteSize;
 use crate::domain::Run;
@@ -34,6 +35,9 @@ pub struct App {
     /// Cancelled when the server is to end; every event stream watches it.
     pub shutdown: CancellationToken,
     pub(super) streams: Arc<Semaphore>,
+    /// Event streams there may be.
+    max_streams: usize,
+    pub(super) telemetry: Telemetry,
     pub(super) bodies: Budget,
     pub(super) feeds: Feeds,
     pub(super) keys: Arc<Keys>,
@@ -56,6 +60,8 @@ impl AppState {
             webhooks,
             shutdown,
             streams,
+            max_streams: bounds.streams,
+            telemetry: Telemetry::default(),
             bodies: Budget::default(),
             feeds: Feeds::default(),
             keys: Arc::default(),
@@ -66,6 +72,11 @@ impl AppState {
 }
 
 impl App {
+    /// Event streams there are.
+    pub(super) fn open_streams(&self) -> usize {
+        self.max_streams - self.streams.available_permits()
+    }
+
     /// A run as clients see it.
     pub fn present(&self, run: &Run) -> RunView {
         RunView::of(run, self.engine.estimated_finish(run.id))

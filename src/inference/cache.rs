@@ -91,16 +91,27 @@ impl Inference {
     /// Puts a version that is about to be published into memory, unless another would have to make room: whoever asks
     /// for it first does not wait for the disk.
     pub fn warm(&self, id: Uuid, size_bytes: u64, model: &Model) {
+        if !self.lock().has_room(size_bytes) {
+            return;
+        }
+        // copied while nobody waits for the lock
+        let network = Arc::new(Network::new(model.clone()));
         let mut cache = self.lock();
         if cache.has_room(size_bytes) {
             // the id is new: nobody else can have set it
-            let _ = cache.slot(id, size_bytes).set(Arc::new(Network::new(model.clone())));
+            let _ = cache.slot(id, size_bytes).set(network);
         }
     }
 
     /// Drops a version from memory; those who use it now keep it until they are done.
     pub fn forget(&self, version: Uuid) {
         self.lock().remove(version);
+    }
+
+    /// How many versions are in memory, and the size of their files.
+    pub fn in_memory(&self) -> (usize, u64) {
+        let cache = self.lock();
+        (cache.entries.len(), cache.size_bytes())
     }
 
     fn lock(&self) -> MutexGuard<'_, Cache> {

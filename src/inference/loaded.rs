@@ -1,11 +1,15 @@
 //! A network in memory, and the version it is asked as.
 
-use super::{Outputs, Rows};
+use super::queue::{self, Queue};
+use super::{Outputs, Overloaded, Rows};
 use crate::artifacts::Model;
 use crate::domain::VersionRef;
 use crate::nn::{Forward, Mlp};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Multiplications above which rows are answered off the async threads: about half a millisecond.
+const INLINE_COST: usize = 4_000_000;
 
 /// A model with what it takes to ask it.
 #[derive(Debug)]
@@ -13,6 +17,7 @@ pub struct Network {
     pub model: Model,
     /// Buffers to answer single rows with: as many as were needed at the same time.
     idle: Mutex<Vec<Forward>>,
+    pub(super) queue: Queue,
 }
 
 /// A version ready to answer.
@@ -26,6 +31,19 @@ impl Loaded {
     pub(super) fn new(version: VersionRef, network: Arc<Network>) -> Self {
         Self { version, network }
     }
+
+    /// Answers rows: at once while it is short, for a hop to another thread costs as much as the network itself; in line
+    /// with others where it is not.
+    ///
+    /// # Errors
+    ///
+    /// When too many others wait already.
+    pub async fn ask(&self, rows: Rows) -> Result<Outputs, Overloaded> {
+        if self.n_rows(&rows).saturating_mul(self.cost_per_row()) <= INLINE_COST {
+            return Ok(self.answer(&rows));
+        }
+        queue::answer(&self.network, rows).await
+    }
 }
 
 impl Deref for Loaded {
@@ -38,7 +56,7 @@ impl Deref for Loaded {
 
 impl Network {
     pub(super) fn new(model: Model) -> Self {
-        Self { model, idle: Mutex::default() }
+        Self { model, idle: Mutex::default(), queue: Queue::default() }
     }
 
     pub fn n_features(&self) -> usize {
@@ -73,7 +91,7 @@ impl Network {
     }
 
     /// Multiplications one row costs.
-    pub fn cost_per_row(&self) -> usize {
+    fn cost_per_row(&self) -> usize {
         self.mlp().shape().n_params()
     }
 
@@ -84,5 +102,35 @@ impl Network {
     fn idle(&self) -> MutexGuard<'_, Vec<Forward>> {
         // nothing is left half done by a push or a pop
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::data::InputSpec;
+    use crate::nn::Shape;
+    use std::collections::BTreeMap;
+
+    /// Two inputs, three classes.
+    pub(crate) fn network() -> Network {
+        let shape = Shape { widths: vec![2, 5, 3], output_relu: false };
+        let params: Vec<f32> = (0..shape.n_params()).map(|i| (i * 7 % 11) as f32 / 11.0 - 0.5).collect();
+        Network::new(Model {
+            mlp: Mlp::from_params(shape, &params),
+            input: InputSpec::Vector { n_features: 2 },
+            class_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            lineage: BTreeMap::new(),
+        })
+    }
+
+    #[test]
+    fn rows_are_answered_the_same_alone_and_together() {
+        let network = network();
+        let values = vec![0.5, -1.0, 0.0, 3.0, 2.0, 0.25];
+        let together = network.answer(&Rows::F32(values.clone()));
+        for (row, values) in values.chunks(2).enumerate() {
+            assert_eq!(network.answer(&Rows::F32(values.to_vec())), together.slice(row..row + 1));
+        }
     }
 }

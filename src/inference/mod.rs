@@ -5,10 +5,12 @@
 mod cache;
 mod loaded;
 mod outputs;
+mod queue;
 
 pub use cache::Inference;
 pub use loaded::{Loaded, Network};
 pub use outputs::{Outputs, Prediction};
+pub use queue::Overloaded;
 
 use crate::nn::Features;
 use bytes::Bytes;
@@ -29,5 +31,22 @@ impl Rows {
             Self::U8(values) => Features::U8(values),
             Self::F32(values) => Features::F32(values),
         }
+    }
+
+    /// Whether both are bytes, or both floats.
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// One behind the other; all are alike.
+    fn joined<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let (mut bytes, mut floats) = (Vec::new(), Vec::new());
+        for rows in all {
+            match rows {
+                Self::U8(values) => bytes.extend_from_slice(values),
+                Self::F32(values) => floats.extend_from_slice(values),
+            }
+        }
+        if floats.is_empty() { Self::U8(bytes.into()) } else { Self::F32(floats) }
     }
 }

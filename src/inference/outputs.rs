@@ -2,6 +2,7 @@
 
 use crate::nn::probabilities;
 use serde::Serialize;
+use std::ops::Range;
 
 /// The answers to some rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,16 @@ impl Outputs {
         let mut of_classes = logits.clone();
         probabilities(&mut of_classes, n_classes);
         Self { logits, probabilities: of_classes, n_classes }
+    }
+
+    /// The answers to some of the rows.
+    pub(super) fn slice(&self, rows: Range<usize>) -> Self {
+        let cells = rows.start * self.n_classes..rows.end * self.n_classes;
+        Self {
+            logits: self.logits[cells.clone()].to_vec(),
+            probabilities: self.probabilities[cells].to_vec(),
+            n_classes: self.n_classes,
+        }
     }
 
     pub fn n_rows(&self) -> usize {

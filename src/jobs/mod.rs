@@ -14,6 +14,7 @@ mod journal;
 mod lease;
 mod lineage;
 mod patience;
+mod priority;
 mod report;
 mod shared;
 mod train;

@@ -5,6 +5,7 @@ use super::executor::{Failure, Outcome, Product};
 use super::journal::{Halt, Journal};
 use super::lease::HEARTBEAT;
 use super::patience::patiently;
+use super::priority::stand_back;
 use super::shared::{STOPPING, Shared};
 use crate::domain::{Run, RunError, Status};
 use crate::store::{Fence, RunChange, StoreError};
@@ -43,6 +44,7 @@ impl Drop for Seat {
 }
 
 fn work(mut seat: Seat) {
+    stand_back();
     let shared = Arc::clone(&seat.shared);
     while !shared.is_stopping() && !seat.is_taken {
         let heard = shared.bell.heard();

@@ -37,6 +37,7 @@ const INSERT: &str = "insert into run
 const SET_LAST_SEQ: &str = "update run set last_seq = $2 where run_id = $1";
 const DELETE: &str = "delete from run where run_id = $1";
 const IS_BLANK: &str = "select not exists (select 1 from run) and not exists (select 1 from version)";
+const COUNTS: &str = "select status, count(*) from run group by status";
 const REPORT: &str = "select report from run where run_id = $1";
 const EVENTS: &str = "select run_id, seq, position, kind, data, at_ms from event
     where run_id = $1 and seq > $2 order by seq limit $3";
@@ -94,6 +95,13 @@ pub struct Page {
 }
 
 impl Store {
+    /// How many runs there are in each status.
+    pub async fn run_counts(&self) -> Result<[(Status, i64); 8], StoreError> {
+        let found: Vec<(String, i64)> = sqlx::query_as(COUNTS).fetch_all(&self.read).await?;
+        let of = |status: Status| found.iter().find(|(name, _)| name == status.name()).map_or(0, |&(_, n)| n);
+        Ok(Status::ALL.map(|status| (status, of(status))))
+    }
+
     /// Inserts the run with its first event (`status`, `queued`), in one transaction. What a new run cannot
     /// have yet (progress, attempts, an ending) is reset. Ids are UUIDv7: their
     /// order is that of the queue, within a priority.

@@ -16,6 +16,7 @@ mod openapi;
 mod predict;
 mod process;
 mod runs;
+mod serving;
 mod shutdown;
 mod unlearn;
 mod webhooks;

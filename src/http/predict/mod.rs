@@ -9,6 +9,7 @@ use super::number::{Checker, Number, Whole};
 use super::order::ascii;
 use super::serving;
 use super::state::AppState;
+use super::telemetry::Spent;
 use crate::inference::{Loaded, Prediction, Rows};
 use axum::Json;
 use axum::extract::State;
@@ -177,11 +178,9 @@ async fn answer(
     let outputs = serving::infer(&loaded, rows).await?;
     let inferred = started.elapsed();
 
-    let timing = server_timing(&[
-        ("parse", parsed + (checked - ready)),
-        ("load", ready - parsed),
-        ("infer", inferred - checked),
-    ]);
+    let spent = Spent { parse: parsed + (checked - ready), load: ready - parsed, infer: inferred - checked };
+    app.telemetry.predicted(outputs.n_rows(), spent);
+    let timing = server_timing(&[("parse", spent.parse), ("load", spent.load), ("infer", spent.infer)]);
     let version = &loaded.version;
     let view = PredictView {
         model: AnsweredBy {

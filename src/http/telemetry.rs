@@ -1,0 +1,162 @@
+//! What is counted, and how Prometheus and its kin read it (OpenMetrics 1.0).
+//!
+//! Names follow Prometheus's conventions: one prefix, base units, no label whose values have no end (never a run or a
+//! version).
+
+use super::error::Problem;
+use super::state::AppState;
+use axum::extract::{MatchedPath, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use std::borrow::Cow;
+use std::time::Duration;
+
+const CONTENT_TYPE: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    requests: Family<Request, Histogram, Buckets>,
+    parse: Histogram,
+    load: Histogram,
+    infer: Histogram,
+    rows: Histogram,
+    runs: Family<RunLabel, Gauge>,
+    streams: Gauge,
+    models: Gauge,
+    model_bytes: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: Cow<'static, str>,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabel {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug)]
+struct Buckets;
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        seconds()
+    }
+}
+
+/// From 15 µs to 14 s: what is usual for HTTP begins at 5 ms, where a prediction is long over.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(15e-6, 1.5, 35))
+}
+
+/// What a prediction's time went to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Reading the body and checking it against the model's input.
+    pub parse: Duration,
+    /// Finding the model, and reading it if it was not in memory.
+    pub load: Duration,
+    /// Waiting for a thread, where rows take long, and computing.
+    pub infer: Duration,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let mut all = Registry::with_prefix("lethe");
+        let build =
+            Info::new([("version", env!("CARGO_PKG_VERSION")), ("kernels", crate::nn::kernel_family())]);
+        all.register("build", "Which build this is", build);
+        let requests = Family::<Request, Histogram, Buckets>::new_with_constructor(Buckets);
+        let help = "From the head of a request to the head of its answer";
+        all.register_with_unit("http_request_duration", help, Unit::Seconds, requests.clone());
+        let mut part = |name: &str, help: &str| {
+            let histogram = seconds();
+            all.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+            histogram
+        };
+        let parse = part("predict_parse", "Reading a prediction's body and checking it");
+        let load = part("predict_load", "Finding a prediction's model");
+        let infer = part("predict_infer", "Waiting for a thread, where rows take long, and computing");
+        let rows = Histogram::new(exponential_buckets(1.0, 2.0, 21));
+        all.register("predict_rows", "Rows of a request for predictions", rows.clone());
+        let runs = Family::<RunLabel, Gauge>::default();
+        all.register("runs", "Runs by status", runs.clone());
+        let mut gauge = |name: &str, help: &str| {
+            let gauge: Gauge = Gauge::default();
+            all.register(name, help, gauge.clone());
+            gauge
+        };
+        let streams = gauge("sse_subscribers", "Event streams that are open");
+        let models = gauge("models_loaded", "Versions in memory");
+        let model_bytes = gauge("model_bytes", "Bytes of the weights of versions in memory");
+        Self { registry: all, requests, parse, load, infer, rows, runs, streams, models, model_bytes }
+    }
+}
+
+impl Telemetry {
+    pub fn answered(
+        &self,
+        method: &Method,
+        route: Option<&MatchedPath>,
+        status: StatusCode,
+        spent: Duration,
+    ) {
+        let request = Request {
+            method: known(method),
+            route: route.map_or_else(|| "-".to_owned(), |route| route.as_str().to_owned()),
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&request).observe(spent.as_secs_f64());
+    }
+
+    pub fn predicted(&self, n_rows: usize, spent: Spent) {
+        self.parse.observe(spent.parse.as_secs_f64());
+        self.load.observe(spent.load.as_secs_f64());
+        self.infer.observe(spent.infer.as_secs_f64());
+        self.rows.observe(n_rows as f64);
+    }
+}
+
+/// Clients may make up methods: those are one label together.
+fn known(method: &Method) -> Cow<'static, str> {
+    const KNOWN: [Method; 7] = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+    ];
+    if KNOWN.contains(method) { Cow::Owned(method.as_str().to_owned()) } else { Cow::Borrowed("other") }
+}
+
+/// Counts and times, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "OpenMetrics text", body = String,
+               content_type = "application/openmetrics-text")))]
+pub async fn get_metrics(State(app): State<AppState>) -> Result<Response, Problem> {
+    let telemetry = &app.telemetry;
+    for (status, n) in app.engine.store.run_counts().await? {
+        telemetry.runs.get_or_create(&RunLabel { status: status.name() }).set(n);
+    }
+    telemetry.streams.set(app.open_streams() as i64);
+    let (n_models, bytes) = app.engine.inference.in_memory();
+    telemetry.models.set(n_models as i64);
+    telemetry.model_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    let mut body = String::new();
+    text::encode(&mut body, &telemetry.registry).map_err(Problem::internal)?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response())
+}
