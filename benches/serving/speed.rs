@@ -149,6 +149,6 @@ fn judge(series: &[Series<'_>], bars: &mut Bars) {
             let others = others.max(peer.others);
             bars.judge(name, &lethe.pace_to(peer), "x", &Bar::AtLeast(LEAST_LEAD), others);
         }
-        None => bars.leave_out(name, "the peers are not installed"),
+        None => bars.leave_out(name, "it is not here"),
     }
 }

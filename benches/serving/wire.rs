@@ -61,7 +61,11 @@ impl Answer {
     pub fn is_whole(&self) -> io::Result<bool> {
         let Some(end) = self.end_of_head() else { return Ok(false) };
         let head = &self.bytes[..end];
-        let refuse = || io::Error::other(String::from_utf8_lossy(&self.bytes[..self.filled]).into_owned());
+        let refuse = || {
+            let status = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+            let text = |bytes| String::from_utf8_lossy(bytes);
+            io::Error::other(format!("{} {}", text(status), text(self.body())))
+        };
         if !head.starts_with(b"HTTP/1.1 200") {
             return Err(refuse());
         }
