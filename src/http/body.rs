@@ -87,7 +87,10 @@ async fn read(body: Body, limit: usize, budget: &Budget) -> Result<Bytes, Proble
     }
     let mut pieces = body.into_data_stream();
     let Some(first) = pieces.next().await.transpose().map_err(broken)? else { return Ok(Bytes::new()) };
-    if pieces.is_end_stream() && first.len() <= limit {
+    if first.len() > limit {
+        return Err(too_large());
+    }
+    if pieces.is_end_stream() {
         return Ok(first);
     }
     let mut held = Held { permit: budget.take(first.len())?, bytes: first.into() };
