@@ -4,7 +4,7 @@
 //! `format`, and `cursor`, JSON of everything that is not a tensor.
 
 use super::Artifact;
-use super::file::{Read, floats, json, write};
+use super::file::{Read, Tensor, floats, json, write};
 use crate::nn::State;
 use std::collections::BTreeMap;
 
@@ -17,10 +17,12 @@ impl Artifact for State {
     fn encode(&self) -> Vec<u8> {
         let metadata =
             BTreeMap::from([("format".into(), FORMAT.into()), ("cursor".into(), json(&self.cursor))]);
-        let tensors = self.tensors.iter().map(|(name, values)| (name.clone(), vec![values.len()]));
-        write(&metadata, tensors, |bytes| {
-            bytes.extend(self.tensors.values().flatten().flat_map(|value| value.to_le_bytes()));
-        })
+        let tensors = self.tensors.iter().map(|(name, values)| Tensor {
+            name: name.clone(),
+            shape: vec![values.len()],
+            numbers: values.clone(),
+        });
+        write(&metadata, tensors)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {

@@ -12,37 +12,48 @@ use std::collections::{BTreeMap, HashMap};
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 const F32_BYTES: usize = size_of::<f32>();
 
+/// Numbers under a name.
+pub(super) struct Tensor {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    /// As many as the shape says, the last dimension innermost.
+    pub(super) numbers: Vec<f32>,
+}
+
+impl Tensor {
+    /// The numbers as files have them, little-endian.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.numbers.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+}
+
+/// A tensor in the header.
 #[derive(Serialize)]
-struct Tensor {
+struct Entry {
     dtype: &'static str,
     shape: Vec<usize>,
     data_offsets: [usize; 2],
 }
 
-/// A file of tensors by name and shape, whose numbers `numbers` adds, one tensor's behind the other's.
+/// A file of these tensors, in their order.
 pub(super) fn write(
     metadata: &BTreeMap<String, String>,
-    tensors: impl IntoIterator<Item = (String, Vec<usize>)>,
-    numbers: impl FnOnce(&mut Vec<u8>),
+    tensors: impl IntoIterator<Item = Tensor>,
 ) -> Vec<u8> {
     let mut header = format!("{{\"__metadata__\":{}", json(metadata));
-    let mut offset = 0;
-    for (name, shape) in tensors {
-        let end = offset + shape.iter().product::<usize>() * F32_BYTES;
-        let tensor = Tensor { dtype: "F32", shape, data_offsets: [offset, end] };
-        header += &format!(",{}:{}", json(&name), json(&tensor));
-        offset = end;
+    let mut numbers = Vec::new();
+    for tensor in tensors {
+        let begin = numbers.len();
+        numbers.extend(tensor.bytes());
+        let data_offsets = [begin, numbers.len()];
+        let entry = Entry { dtype: "F32", shape: tensor.shape, data_offsets };
+        header += &format!(",{}:{}", json(&tensor.name), json(&entry));
     }
     header.push('}');
     // the data begins at a multiple of eight bytes
     let padded = header.len().next_multiple_of(8);
     header.extend(std::iter::repeat_n(' ', padded - header.len()));
-    let mut bytes = Vec::with_capacity(8 + padded + offset);
-    bytes.extend((padded as u64).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    numbers(&mut bytes);
-    assert_eq!(bytes.len(), 8 + padded + offset, "the tensors tile their numbers");
-    bytes
+    [&(padded as u64).to_le_bytes()[..], header.as_bytes(), &numbers].concat()
 }
 
 /// A file's tensors and metadata, nothing in it trusted.
@@ -52,7 +63,18 @@ pub(super) struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
+    /// Of this format.
     pub(super) fn new(bytes: &'a [u8], format: &str) -> Result<Self, String> {
+        let read = Self::of_any_format(bytes)?;
+        let found = read.field("format")?;
+        if found != format {
+            return Err(format!("its format is `{found}`; this program reads `{format}`"));
+        }
+        Ok(read)
+    }
+
+    /// Whoever wrote it, with metadata or without.
+    pub(super) fn of_any_format(bytes: &'a [u8]) -> Result<Self, String> {
         let declared = bytes.first_chunk().copied().map(u64::from_le_bytes);
         let declared = declared.ok_or("it is too short to be a safetensors file")?;
         if declared > MAX_HEADER_BYTES {
@@ -61,13 +83,7 @@ impl<'a> Read<'a> {
         let not_safetensors = |error| format!("it is not a safetensors file: {error:?}");
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_safetensors)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
-        let metadata = header.metadata().clone().ok_or("it has no metadata")?;
-        let read = Self { tensors, metadata };
-        let found = read.field("format")?;
-        if found != format {
-            return Err(format!("its format is `{found}`; this program reads `{format}`"));
-        }
-        Ok(read)
+        Ok(Self { tensors, metadata: header.metadata().clone().unwrap_or_default() })
     }
 
     pub(super) fn metadata(&self) -> &HashMap<String, String> {

@@ -1,12 +1,16 @@
 //! Weights on disk: safetensors files, written whole or not at all.
 //!
 //! The row in the store is the truth: a file without one is garbage, and a file is only trusted when its
-//! digest is the row's.
+//! digest is the row's. Models also leave in formats of others.
 
 mod checkpoint;
 mod file;
 mod folder;
 mod model;
+mod npz;
+mod onnx;
+mod protobuf;
+mod zip;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +18,8 @@ mod tests;
 pub(crate) use folder::digest;
 pub use folder::{Artifact, ArtifactError, Folder};
 pub use model::Model;
+pub use npz::npz;
+pub use onnx::onnx;
 
 use crate::nn::State;
 use std::io;

@@ -13,7 +13,7 @@
 //! | `lineage.*` | where the weights come from |
 
 use super::Artifact;
-use super::file::{Read, floats, json, write};
+use super::file::{Read, Tensor, floats, json, write};
 use super::folder::digest;
 use crate::data::InputSpec;
 use crate::nn::{Mlp, Shape};
@@ -37,9 +37,20 @@ impl Model {
     /// `sha256:` over the parameters alone, layer by layer as in the file: equal for equal networks, whichever
     /// run they come from.
     pub fn weights_digest(&self) -> String {
-        let mut bytes = Vec::with_capacity(size_of_val(self.mlp.params()));
-        add_tensors(&self.mlp, &mut bytes);
+        let bytes: Vec<u8> = tensors(&self.mlp).flat_map(|tensor| tensor.bytes()).collect();
         digest(&bytes)
+    }
+
+    /// All that is not a number of the network, as in the table above.
+    pub(super) fn metadata(&self) -> BTreeMap<String, String> {
+        let lineage = self.lineage.iter().map(|(key, value)| (format!("{LINEAGE}{key}"), value.clone()));
+        let mut metadata: BTreeMap<String, String> = lineage.collect();
+        metadata.insert("format".into(), FORMAT.into());
+        metadata.insert("input".into(), json(&self.input));
+        metadata.insert("scale".into(), scale(&self.input).to_string());
+        metadata.insert("classes".into(), json(&self.class_names));
+        metadata.insert("output_relu".into(), self.mlp.shape().output_relu.to_string());
+        metadata
     }
 }
 
@@ -48,19 +59,7 @@ impl Artifact for Model {
     const FILES: &str = "models";
 
     fn encode(&self) -> Vec<u8> {
-        let shape = self.mlp.shape();
-        let lineage = self.lineage.iter().map(|(key, value)| (format!("{LINEAGE}{key}"), value.clone()));
-        let mut metadata: BTreeMap<String, String> = lineage.collect();
-        metadata.insert("format".into(), FORMAT.into());
-        metadata.insert("input".into(), json(&self.input));
-        metadata.insert("scale".into(), scale(&self.input).to_string());
-        metadata.insert("classes".into(), json(&self.class_names));
-        metadata.insert("output_relu".into(), shape.output_relu.to_string());
-        let tensors = shape.widths.windows(2).enumerate().flat_map(|(l, widths)| {
-            let (n_in, n_out) = (widths[0], widths[1]);
-            [(weight_name(l), vec![n_out, n_in]), (bias_name(l), vec![n_out])]
-        });
-        write(&metadata, tensors, |bytes| add_tensors(&self.mlp, bytes))
+        write(&self.metadata(), tensors(&self.mlp))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
@@ -84,53 +83,60 @@ impl Artifact for Model {
                 shape.n_classes()
             ));
         }
-        // as many numbers as the file really holds: the reader has checked that the tensors tile it
-        let mut mlp = Mlp::zeroed(shape);
-        for l in 0..mlp.n_layers() {
-            let (n_in, n_out) = (mlp.shape().widths[l], mlp.shape().widths[l + 1]);
-            let stored = floats(&file.tensor(&weight_name(l))?)?;
-            let mut weights = vec![0.0; stored.len()];
-            for (o, row) in stored.chunks_exact(n_in).enumerate() {
-                for (i, &value) in row.iter().enumerate() {
-                    weights[i * n_out + o] = value;
-                }
-            }
-            mlp.set_layer(l, &weights, &floats(&file.tensor(&bias_name(l))?)?);
-        }
-        Ok(Self { mlp, input, class_names, lineage: lineage(file.metadata()) })
+        Ok(Self { mlp: network(&file, shape)?, input, class_names, lineage: lineage(file.metadata()) })
     }
 }
 
+/// The network of a shape that is the tensors'.
+pub(super) fn network(file: &Read<'_>, shape: Shape) -> Result<Mlp, String> {
+    // as many numbers as the file really holds: the reader has checked that the tensors tile it
+    let mut mlp = Mlp::zeroed(shape);
+    for l in 0..mlp.n_layers() {
+        let (n_in, n_out) = (mlp.shape().widths[l], mlp.shape().widths[l + 1]);
+        let stored = floats(&file.tensor(&weight_name(l))?)?;
+        let mut weights = vec![0.0; stored.len()];
+        for (o, row) in stored.chunks_exact(n_in).enumerate() {
+            for (i, &value) in row.iter().enumerate() {
+                weights[i * n_out + o] = value;
+            }
+        }
+        mlp.set_layer(l, &weights, &floats(&file.tensor(&bias_name(l))?)?);
+    }
+    Ok(mlp)
+}
+
 /// What the network multiplies every input by.
-fn scale(input: &InputSpec) -> f32 {
+pub(super) fn scale(input: &InputSpec) -> f32 {
     match input {
         InputSpec::Image { .. } => 1.0 / 255.0,
         InputSpec::Vector { .. } => 1.0,
     }
 }
 
-fn weight_name(l: usize) -> String {
+pub(super) fn weight_name(l: usize) -> String {
     format!("layers.{l}.weight")
 }
 
-fn bias_name(l: usize) -> String {
+pub(super) fn bias_name(l: usize) -> String {
     format!("layers.{l}.bias")
 }
 
-/// Every layer's weight, `out × in`, and bias, little-endian.
-fn add_tensors(mlp: &Mlp, bytes: &mut Vec<u8>) {
-    for (l, widths) in mlp.shape().widths.windows(2).enumerate() {
+/// Every layer's weight, `out × in`, and bias, in the order of files.
+pub(super) fn tensors(mlp: &Mlp) -> impl Iterator<Item = Tensor> {
+    mlp.shape().widths.windows(2).enumerate().flat_map(|(l, widths)| {
         let (n_in, n_out) = (widths[0], widths[1]);
-        let weights = mlp.row_major(l);
-        for o in 0..n_out {
-            bytes.extend((0..n_in).flat_map(|i| weights[i * n_out + o].to_le_bytes()));
-        }
-        bytes.extend(mlp.bias(l).iter().flat_map(|value| value.to_le_bytes()));
-    }
+        let by_input = mlp.row_major(l);
+        let weight = (0..n_out).flat_map(|o| (0..n_in).map(move |i| (i, o)));
+        let weight = weight.map(|(i, o)| by_input[i * n_out + o]).collect();
+        [
+            Tensor { name: weight_name(l), shape: vec![n_out, n_in], numbers: weight },
+            Tensor { name: bias_name(l), shape: vec![n_out], numbers: mlp.bias(l).to_vec() },
+        ]
+    })
 }
 
 /// Layer widths from the tensors' shapes, each fitting the next, with nothing left over.
-fn widths(file: &Read<'_>) -> Result<Vec<usize>, String> {
+pub(super) fn widths(file: &Read<'_>) -> Result<Vec<usize>, String> {
     let tensors = &file.tensors;
     let n_layers = tensors.len() / 2;
     if n_layers == 0 || n_layers > MAX_LAYERS || !tensors.len().is_multiple_of(2) {
@@ -165,7 +171,7 @@ fn widths(file: &Read<'_>) -> Result<Vec<usize>, String> {
 }
 
 /// Like `InputSpec::n_features`, for dimensions nobody has checked yet.
-fn n_features(input: &InputSpec) -> u64 {
+pub(super) fn n_features(input: &InputSpec) -> u64 {
     match input {
         InputSpec::Image { height, width } => u64::from(*height) * u64::from(*width),
         InputSpec::Vector { n_features } => u64::from(*n_features),

@@ -11,6 +11,7 @@ mod connections;
 mod control;
 pub mod dashboard;
 mod datasets;
+mod download;
 mod error;
 mod events;
 mod extract;
@@ -88,7 +89,7 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(models::get_version))
-        .routes(routes!(models::download_model))
+        .routes(routes!(download::download_model))
         // webhooks
         .routes(routes!(webhooks::list_webhooks))
         .routes(routes!(webhooks::get_webhook, webhooks::delete_webhook))

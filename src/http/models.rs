@@ -14,11 +14,11 @@ use crate::jobs::StartError;
 use crate::store::StoreError;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 const MAX_LIMIT: u32 = 200;
@@ -264,51 +264,6 @@ pub async fn delete_alias(
     }
 }
 
-/// File formats of a download.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WeightFormat {
-    Safetensors,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct DownloadQuery {
-    /// `safetensors` without it.
-    #[param(inline)]
-    format: Option<WeightFormat>,
-}
-
-/// Take a version home as safetensors.
-///
-/// Tensors `layers.{i}.weight` (out × in, f32) and `layers.{i}.bias`; the metadata says what the input is.
-#[utoipa::path(get, path = "/models/{ref}/download", tag = "models",
-    params(("ref" = String, Path, description = "`name`, `name@alias`, `name:version` or a version's id"), DownloadQuery),
-    responses((status = 200, description = "The file; its SHA-256 is the version's digest", body = Vec<u8>,
-               content_type = "application/octet-stream", headers(("ETag" = String)))))]
-pub async fn download_model(
-    State(app): State<AppState>,
-    ApiPath(reference): ApiPath<String>,
-    ApiQuery(query): ApiQuery<DownloadQuery>,
-) -> Result<Response, Problem> {
-    let WeightFormat::Safetensors = query.format.unwrap_or(WeightFormat::Safetensors);
-    let version = resolve(&app, &reference).await?;
-    let (artifacts, id, digest) = (app.engine.artifacts.clone(), version.id, version.digest.clone());
-    let read = tokio::task::spawn_blocking(move || artifacts.models.read_checked(id, &digest));
-    let bytes = match read.await.map_err(Problem::internal)? {
-        Ok(bytes) => bytes,
-        Err(error) => return Err(weights_problem(&app, &version, error).await),
-    };
-    let file_name = format!("{}-{}.safetensors", version.model, version.number);
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        (header::CONTENT_DISPOSITION, ascii(&format!("attachment; filename=\"{file_name}\""))),
-        (header::ETAG, ascii(&format!("\"{}\"", version.digest))),
-    ];
-    Ok((headers, bytes).into_response())
-}
-
 /// The version a reference means, or a 404, or a 410 that names the replacement.
 pub async fn resolve(app: &AppState, reference: &str) -> Result<Version, Problem> {
     let parsed: ModelRef = reference.parse().map_err(|detail: String| {
@@ -370,7 +325,7 @@ pub async fn load(app: &AppState, version: &Version) -> Result<Arc<Loaded>, Prob
 
 /// Weights may be gone because the version was revoked since it was looked up; otherwise the server is to
 /// blame.
-async fn weights_problem(app: &AppState, version: &Version, error: ArtifactError) -> Problem {
+pub async fn weights_problem(app: &AppState, version: &Version, error: ArtifactError) -> Problem {
     match resolve(app, &version.id.to_string()).await {
         Err(problem) => problem,
         Ok(_) => Problem::internal(error),

@@ -10,6 +10,7 @@ mod checkpoints;
 mod datasets;
 mod errors;
 mod events;
+mod exchange;
 mod idempotency;
 mod models;
 mod openapi;

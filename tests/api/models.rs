@@ -31,7 +31,7 @@ async fn a_finished_run_publishes_a_version_that_can_be_looked_at_and_downloaded
         assert_eq!(tensors.tensor("layers.0.weight").unwrap().shape(), [16, 784]);
         assert_eq!(tensors.tensor("layers.1.bias").unwrap().shape(), [10]);
     }
-    app.get("/models/digits/download?format=onnx").await.problem(400, "invalid_parameter");
+    app.get("/models/digits/download?format=pickle").await.problem(400, "invalid_parameter");
     app.get("/models/nobody/download").await.problem(404, "model_not_found");
 }
 

@@ -1,5 +1,6 @@
-"""A model in safetensors, read and computed with NumPy and nothing else: `numpy_alone.py URL MODEL`."""
+"""A model in safetensors and npz, read and computed with NumPy and nothing else: `numpy_alone.py URL MODEL`."""
 
+import io
 import json
 import sys
 
@@ -21,6 +22,13 @@ def read_safetensors(data):
     return metadata, arrays
 
 
+def read_npz(data):
+    """The same."""
+    members = np.load(io.BytesIO(data), allow_pickle=False)
+    metadata = json.loads(members["metadata.json"])
+    return metadata, {name: members[name] for name in members.files if name != "metadata.json"}
+
+
 def compute(metadata, arrays, rows):
     """Probabilities of rows as clients send them."""
     x = rows.astype(np.float32) * np.float32(metadata["scale"])
@@ -36,9 +44,17 @@ def compute(metadata, arrays, rows):
 def main(url, model):
     rows = lethe.images(300)
     _, expected = lethe.predictions(url, model, rows)
-    safetensors = lethe.fetch(f"{url}/models/{model}/download?format=safetensors")
-    answered = compute(*read_safetensors(safetensors), rows)
-    np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-5)
+    download = f"{url}/models/{model}/download?format="
+    metadata, arrays = read_safetensors(lethe.fetch(download + "safetensors"))
+    np.testing.assert_allclose(compute(metadata, arrays, rows), expected, rtol=0, atol=1e-5)
+
+    same_metadata, same_arrays = read_npz(lethe.fetch(download + "npz"))
+    version = lethe.fetch_json(f"{url}/models/{model}/versions/1")
+    assert same_metadata == {**metadata, "digest": version["digest"]}, same_metadata
+    assert list(same_arrays) == list(arrays)
+    for name, array in arrays.items():
+        assert same_arrays[name].dtype == np.float32 and same_arrays[name].flags.c_contiguous
+        np.testing.assert_array_equal(same_arrays[name], array)
 
 
 main(*sys.argv[1:])
