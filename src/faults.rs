@@ -27,6 +27,7 @@ pub const POINTS: &[(&str, &[&str])] = &[
     ("claim", TRANSACTION),
     ("advance", TRANSACTION),
     ("publish", TRANSACTION),
+    ("import", TRANSACTION),
     ("conclude", TRANSACTION),
     ("reconcile", TRANSACTION),
     ("renew", TRANSACTION),

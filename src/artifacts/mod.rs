@@ -1,11 +1,12 @@
 //! Weights on disk: safetensors files, written whole or not at all.
 //!
 //! The row in the store is the truth: a file without one is garbage, and a file is only trusted when its
-//! digest is the row's. Models also leave in formats of others.
+//! digest is the row's. Models also leave in formats of others, and come in from elsewhere.
 
 mod checkpoint;
 mod file;
 mod folder;
+mod import;
 mod model;
 mod npz;
 mod onnx;
@@ -17,6 +18,7 @@ mod tests;
 
 pub(crate) use folder::digest;
 pub use folder::{Artifact, ArtifactError, Folder};
+pub use import::{ImportError, Layout, import};
 pub use model::Model;
 pub use npz::npz;
 pub use onnx::onnx;

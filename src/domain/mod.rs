@@ -13,7 +13,7 @@ mod webhook;
 pub use checkpoint::{Checkpoint, Fork, superfluous};
 pub use event::{Event, EventKind};
 pub use forget::{ForgetSet, MostMemorised, Sample};
-pub use model::{Alias, ModelName, ModelRef, Selector, Version, VersionRef};
+pub use model::{Alias, Made, ModelName, ModelRef, Origin, Selector, Version, VersionRef};
 pub use run::{
     Audit, Best, Bound, DatasetRef, Kind, Only, Priority, Progress, Promote, Run, RunError, Source, Status,
     Train, Unlearn, Verify, Work,

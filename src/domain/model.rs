@@ -107,6 +107,42 @@ pub struct VersionRef {
     pub digest: String,
 }
 
+/// Where a version's weights come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// A run published them.
+    Run(Box<Made>),
+    /// They were sent here. Nobody here knows which rows they were trained on, whatever their file says.
+    Import,
+}
+
+/// How a run made a version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    pub run: Uuid,
+    /// The work order of that run, kept here because the run may be deleted: the rows a version was
+    /// trained on follow from the work orders of its line.
+    pub work: Work,
+    /// The data it was trained on.
+    pub dataset: DatasetRef,
+}
+
+impl Origin {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Import => "import",
+        }
+    }
+
+    pub fn made(&self) -> Option<&Made> {
+        match self {
+            Self::Run(made) => Some(made),
+            Self::Import => None,
+        }
+    }
+}
+
 /// Immutable weights with their lineage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
@@ -114,15 +150,9 @@ pub struct Version {
     pub model: ModelName,
     /// Numbered from 1 within the model.
     pub number: u32,
-    /// The run that published it.
-    pub run: Uuid,
+    pub origin: Origin,
     /// The version it was made from by unlearning.
     pub parent: Option<Uuid>,
-    /// The work order of that run, kept here because the run may be deleted: the rows a version was
-    /// trained on follow from the work orders of its line.
-    pub work: Work,
-    /// The data it was trained on.
-    pub dataset: DatasetRef,
     pub digest: String,
     pub size_bytes: u64,
     /// Measures at publication, e.g. `test_accuracy`.

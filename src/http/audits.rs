@@ -67,7 +67,7 @@ impl AuditRequest {
             choice = audited.check_choice(&forget, memory_limit, &mut checker);
             Some(forget)
         });
-        if !is_named && !matches!(audited.version.work, Work::Unlearn(_)) {
+        if !is_named && audited.lineage.steps.is_empty() {
             let detail = "must say which rows: this version has not been made to forget any";
             checker.fail("/forget", detail);
         }
@@ -83,7 +83,7 @@ impl AuditRequest {
             ..Run::queued(
                 Work::Audit(Audit { version: audited.version.to_ref(), forget, verify: self.verify }),
                 audited.version.model.to_string(),
-                audited.version.dataset.clone(),
+                audited.lineage.dataset.clone(),
                 seed,
             )
         })

@@ -20,6 +20,7 @@ mod frame;
 mod health;
 mod hyperparameters;
 mod idempotency;
+mod import;
 mod methods;
 mod metrics;
 mod models;
@@ -60,6 +61,8 @@ const BODY_LIMIT: usize = MIB;
 const UNLEARN_BODY_LIMIT: usize = 8 * MIB;
 /// 4,096 images as raw floats and a little more.
 const PREDICT_BODY_LIMIT: usize = 16 * MIB;
+/// A network of 16 million parameters.
+const IMPORT_BODY_LIMIT: usize = 64 * MIB;
 /// Bodies of addresses that take none.
 const NO_BODY_LIMIT: usize = 64 * KIB;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -116,6 +119,10 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(webhooks::create_webhook));
     let changing = once(changing).layer(RequestBodyLimitLayer::new(BODY_LIMIT)).layer(timeout(TIMEOUT));
 
+    let importing = OpenApiRouter::new().routes(routes!(import::import_model));
+    let importing =
+        once(importing).layer(RequestBodyLimitLayer::new(IMPORT_BODY_LIMIT)).layer(timeout(TIMEOUT));
+
     // they change nothing, so no key is needed; they bound their bodies themselves, so no layer is paid for
     let predicting =
         OpenApiRouter::new().routes(routes!(predict::predict)).routes(routes!(predict::predict_model));
@@ -131,7 +138,13 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .layer(RequestBodyLimitLayer::new(UNLEARN_BODY_LIMIT))
         .layer(timeout(WAITING_TIMEOUT));
 
-    looking.merge(steering).merge(starting).merge(forgetting).merge(changing).merge(predicting)
+    looking
+        .merge(steering)
+        .merge(starting)
+        .merge(forgetting)
+        .merge(changing)
+        .merge(importing)
+        .merge(predicting)
 }
 
 fn timeout(after: Duration) -> TimeoutLayer {

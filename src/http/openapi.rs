@@ -139,6 +139,7 @@ const WRITES: &[&str] = &[
     "fork_run",
     "create_unlearn",
     "create_audit",
+    "import_model",
     "revoke_version",
     "put_alias",
     "delete_alias",

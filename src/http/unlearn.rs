@@ -16,7 +16,7 @@ use crate::data::{Dataset, check_forget_set};
 use crate::domain::{
     Bound, ForgetSet, ModelName, Only, Priority, Progress, Promote, Run, Unlearn, Verify, Version, Work,
 };
-use crate::jobs::Lineage;
+use crate::jobs::{Lineage, LineageError};
 use crate::nn::{self, Recipe, Standard};
 use crate::unlearn::{MethodName, N_BANK, N_FOLDS, N_RETRAINED};
 use axum::extract::State;
@@ -135,7 +135,13 @@ pub(super) struct Parent {
 impl Parent {
     async fn find(app: &AppState, reference: &str) -> Result<Self, Problem> {
         let version = models::resolve(app, reference).await?;
-        let lineage = Lineage::of(&app.engine.store, &version).await.map_err(Problem::internal)?;
+        let lineage = Lineage::of(&app.engine.store, &version).await.map_err(|error| match error {
+            LineageError::Imported { .. } => {
+                let detail = "was imported: nobody here knows which rows it was trained on";
+                Problem::invalid(vec![FieldError::new("/model", detail)])
+            }
+            other => Problem::internal(other),
+        })?;
         let found = order::find_dataset(app, &lineage.dataset.name).await?;
         Ok(Self { version, lineage, found })
     }
@@ -152,7 +158,7 @@ impl Parent {
 
     /// The very dataset it was trained on, if it is here.
     pub(super) fn dataset(&self) -> Option<&Dataset> {
-        self.found.dataset.as_deref().filter(|found| found.digest == self.version.dataset.digest)
+        self.found.dataset.as_deref().filter(|found| found.digest == self.lineage.dataset.digest)
     }
 
     /// The forget set against the rows this version was trained on. Left to the run itself when the very
@@ -285,7 +291,7 @@ impl UnlearnRequest {
             promote,
             revoke_parent: self.revoke_parent,
         });
-        let (model, dataset) = (parent.version.model.to_string(), parent.version.dataset.clone());
+        let (model, dataset) = (parent.version.model.to_string(), parent.lineage.dataset.clone());
         Ok(Run {
             progress,
             priority: self.priority,

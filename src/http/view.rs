@@ -3,8 +3,8 @@
 use super::hyperparameters;
 use crate::domain::{
     Alias, Best, Checkpoint, DatasetRef, Delivery, DeliveryStatus, DisabledReason, EventKind, ForgetSet,
-    Fork, Kind, Priority, Progress, Promote, Run, RunError, Sample, Status, Verify, Version, VersionRef,
-    Webhook, Work,
+    Fork, Kind, Origin, Priority, Progress, Promote, Run, RunError, Sample, Status, Verify, Version,
+    VersionRef, Webhook, Work,
 };
 use crate::nn::{Faults, Mode};
 use chrono::{DateTime, Utc};
@@ -282,12 +282,13 @@ pub struct VersionView {
     /// `sha256:` of the safetensors file.
     pub digest: String,
     pub size_bytes: u64,
-    /// The run that published it.
-    pub run: Uuid,
+    pub origin: OriginKind,
+    /// The run that published it; `null` if it was imported.
+    pub run: Option<Uuid>,
     /// The version it was made from by unlearning.
     pub parent: Option<Uuid>,
-    /// The data it was trained on.
-    pub dataset: DatasetRef,
+    /// The data it was trained on; `null` if it was imported, for then nobody here knows.
+    pub dataset: Option<DatasetRef>,
     /// Measures at publication.
     pub metrics: Value,
     pub created_at: DateTime<Utc>,
@@ -298,11 +299,21 @@ pub struct VersionView {
     pub links: VersionLinks,
 }
 
+/// Where a version's weights come from: a run here, or a file that was sent.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginKind {
+    Run,
+    Import,
+}
+
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct VersionLinks {
     #[serde(rename = "self")]
     pub this: String,
-    pub run: String,
+    /// Absent if it was imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Absent once revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predict: Option<String>,
@@ -315,22 +326,27 @@ impl VersionView {
     pub fn of(version: &Version) -> Self {
         let reference = format!("/models/{}:{}", version.model, version.number);
         let is_servable = version.revoked_at.is_none();
+        let made = version.origin.made();
         Self {
             model: version.model.to_string(),
             version: version.number,
             id: version.id,
             digest: version.digest.clone(),
             size_bytes: version.size_bytes,
-            run: version.run,
+            origin: match version.origin {
+                Origin::Run(_) => OriginKind::Run,
+                Origin::Import => OriginKind::Import,
+            },
+            run: made.map(|made| made.run),
             parent: version.parent,
-            dataset: version.dataset.clone(),
+            dataset: made.map(|made| made.dataset.clone()),
             metrics: version.metrics.clone(),
             created_at: version.created_at,
             revoked_at: version.revoked_at,
             replacement: version.replacement,
             links: VersionLinks {
                 this: format!("/models/{}/versions/{}", version.model, version.number),
-                run: format!("/runs/{}", version.run),
+                run: made.map(|made| format!("/runs/{}", made.run)),
                 predict: is_servable.then(|| format!("{reference}/predict")),
                 download: is_servable.then(|| format!("{reference}/download")),
             },

@@ -125,7 +125,8 @@ impl Asked {
         dataset: &Dataset,
         journal: &mut Journal<'_>,
     ) -> Result<Self, Failure> {
-        match (&order.forget, &version.work) {
+        let last = version.origin.made().map(|made| &made.work);
+        match (&order.forget, last) {
             (Some(set), _) => {
                 let rows = lineage.rows(dataset)?;
                 let as_work = |forget| Work::Audit(Audit { forget: Some(forget), ..order.clone() });
@@ -135,7 +136,7 @@ impl Asked {
                 let forget = resolve_forget_set(&set, dataset, &trained).map_err(|error| invalid(&error))?;
                 Ok(Self { excluded: rows.excluded_beside(&forget), set, rows: forget, trained, method: None })
             }
-            (None, Work::Unlearn(last)) => {
+            (None, Some(Work::Unlearn(last))) => {
                 let rows = lineage.before_last().rows(dataset)?;
                 let forget = resolve_forget_set(&last.forget, dataset, &rows.trained)
                     .map_err(|error| invalid(&error))?;
@@ -147,7 +148,7 @@ impl Asked {
                     method: Some(last.method.clone()),
                 })
             }
-            (None, Work::Train(_) | Work::Audit(_)) => Err(Failure::failed(
+            (None, Some(Work::Train(_) | Work::Audit(_)) | None) => Err(Failure::failed(
                 "forget_set_invalid",
                 &"the version was never made to forget anything; say which rows it ought not to know",
             )),

@@ -1,7 +1,7 @@
 //! Which rows a version was trained on, from the work orders of its line.
 
 use crate::data::{Dataset, ForgetError, resolve_forget_set};
-use crate::domain::{DatasetRef, ForgetSet, ModelRef, Version, Work};
+use crate::domain::{DatasetRef, ForgetSet, ModelRef, Origin, Version, Work};
 use crate::nn::{Recipe, Split};
 use crate::store::{Store, StoreError};
 use crate::unlearn::{Claim, Method};
@@ -46,6 +46,8 @@ pub struct Rows {
 pub enum LineageError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("version {version} was imported, so nobody here knows which rows it was trained on")]
+    Imported { version: Uuid },
     #[error("version {version} has no {what}, so nobody knows which rows it was trained on")]
     Broken { version: Uuid, what: &'static str },
     #[error("what version {version} forgot cannot be found in the dataset any more: {cause}")]
@@ -58,10 +60,14 @@ impl Lineage {
         let mut steps = Vec::new();
         let mut current = version.clone();
         while steps.len() < MAX_DEPTH {
-            let parent = match current.work {
+            let made = match current.origin {
+                Origin::Run(made) => made,
+                Origin::Import => return Err(LineageError::Imported { version: current.id }),
+            };
+            let parent = match made.work {
                 Work::Train(order) => {
                     steps.reverse();
-                    return Ok(Self { recipe: order.recipe, dataset: current.dataset, steps });
+                    return Ok(Self { recipe: order.recipe, dataset: made.dataset, steps });
                 }
                 Work::Unlearn(order) => {
                     steps.push(Step {

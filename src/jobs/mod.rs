@@ -26,14 +26,14 @@ mod tests;
 
 pub use lineage::{Lineage, LineageError};
 
-use crate::artifacts::{ArtifactError, Artifacts};
+use crate::artifacts::{ArtifactError, Artifacts, Model};
 use crate::data::Catalogue;
-use crate::domain::{Alias, Checkpoint, Event, EventKind, ModelName, Run, Version};
+use crate::domain::{Alias, Checkpoint, Event, EventKind, ModelName, ModelRef, Origin, Run, Version};
 use crate::inference::Inference;
-use crate::store::{Store, StoreError};
+use crate::store::{NewVersion, Store, StoreError};
 use chrono::{DateTime, Utc};
 use executor::{Executor, Workshop};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::Shared;
 use std::future::Future;
 use std::sync::Arc;
@@ -214,6 +214,48 @@ impl Engine {
                 tracing::warn!(%error, "cannot remove the checkpoints of a deleted run; the next start does");
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// Publishes a model that comes from elsewhere as the newest version of `name`, in memory at once, under `id` and, if
+    /// so wished, an alias. If there is a version of that id already, that is the one, and nothing is done.
+    pub async fn import(
+        &self,
+        id: Uuid,
+        model: Model,
+        name: ModelName,
+        alias: Option<ModelName>,
+    ) -> Result<Version, StartError> {
+        self.detached(move |shared| async move {
+            // it may have been revoked since, and its weights must not come back
+            match shared.store.version(&ModelRef::Id(id), true).await {
+                Err(StoreError::NotFound) => {}
+                found => return Ok(found?),
+            }
+            let (folder, inference) = (shared.artifacts.models.clone(), shared.inference.clone());
+            let write = move || {
+                let (digest, size_bytes) = folder.put(id, &model)?;
+                inference.warm(id, size_bytes, &model);
+                Ok::<_, ArtifactError>((digest, size_bytes, model.weights_digest()))
+            };
+            let (digest, size_bytes, weights_digest) = blocking(write).await?;
+            let new = NewVersion {
+                id,
+                model: name,
+                origin: Origin::Import,
+                parent: None,
+                digest,
+                size_bytes,
+                metrics: json!({ "weights_digest": weights_digest }),
+            };
+            let imported = shared.store.import(new, alias.as_ref()).await;
+            if imported.is_err() {
+                shared.inference.forget(id);
+                let folder = shared.artifacts.models.clone();
+                blocking(move || folder.remove(id)).await?;
+            }
+            Ok(imported?)
         })
         .await
     }

@@ -155,7 +155,7 @@ impl From<LineageError> for Failure {
     fn from(error: LineageError) -> Self {
         match error {
             LineageError::Store(error) => Self::Store(error),
-            LineageError::Broken { .. } | LineageError::Forgotten { .. } => {
+            LineageError::Imported { .. } | LineageError::Broken { .. } | LineageError::Forgotten { .. } => {
                 Self::failed("lineage_broken", &error)
             }
         }

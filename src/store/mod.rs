@@ -35,6 +35,7 @@ pub use lease::Terms;
 pub use log::{LogPage, Retention, Scope};
 pub use publish::{Publication, Publish};
 pub use run::{Page, RunFilter};
+pub use version::NewVersion;
 pub use webhook::{Attempt, Due, MAX_WEBHOOKS, Next};
 
 use place::Place;

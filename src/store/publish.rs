@@ -2,17 +2,13 @@
 //! A run that only reports has no version.
 
 use super::change::apply;
-use super::row::{big, json, now};
-use super::{Fence, NewEvent, RunChange, Store, StoreError, alias, run, version};
-use crate::domain::{Event, EventKind, ModelName, Run, Status, Version};
+use super::version::{self, NewVersion};
+use super::{Fence, NewEvent, RunChange, Store, StoreError, alias, run};
+use crate::domain::{Event, EventKind, Made, ModelName, Origin, Run, Status, Version};
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-const NEXT_NUMBER: &str = "select coalesce(max(number), 0) + 1 from version where model = $1";
-const INSERT: &str = "insert into version
-    (version_id, model, number, run_id, parent_id, work, dataset, digest, size_bytes, metrics, created_ms)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const SET_REPORT: &str = "update run set report = $2 where run_id = $1";
 
 /// What a finished run brings. The weights are already on disk under `version`.
@@ -59,36 +55,20 @@ impl Store {
         if let Some(parent) = publish.parent {
             version::servable(version::load(&mut tx, parent).await?)?;
         }
-        let number: i64 = sqlx::query_scalar(NEXT_NUMBER).bind(&run.model).fetch_one(&mut *tx).await?;
-        let version = Version {
+        let new = NewVersion {
             id: publish.version,
             model: ModelName::try_from(run.model.clone()).map_err(StoreError::Corrupt)?,
-            number: u32::try_from(number).map_err(|e| StoreError::Corrupt(e.to_string()))?,
-            run: run.id,
+            origin: Origin::Run(Box::new(Made {
+                run: run.id,
+                work: run.work.clone(),
+                dataset: run.dataset.clone(),
+            })),
             parent: publish.parent,
-            work: run.work.clone(),
-            dataset: run.dataset.clone(),
             digest: publish.digest,
             size_bytes: publish.size_bytes,
             metrics: publish.metrics,
-            created_at: now(),
-            revoked_at: None,
-            replacement: None,
         };
-        sqlx::query(INSERT)
-            .bind(version.id.to_string())
-            .bind(version.model.as_str())
-            .bind(number)
-            .bind(run.id.to_string())
-            .bind(version.parent.map(|id| id.to_string()))
-            .bind(json(&version.work))
-            .bind(json(&version.dataset))
-            .bind(&version.digest)
-            .bind(big(version.size_bytes))
-            .bind(version.metrics.to_string())
-            .bind(version.created_at.timestamp_millis())
-            .execute(&mut *tx)
-            .await?;
+        let version = version::insert(&mut tx, new).await?;
         if let Some(name) = &publish.promote {
             alias::set(&mut tx, &version.model, name, version.id).await?;
         }

@@ -2,7 +2,8 @@
 
 use super::StoreError;
 use crate::domain::{
-    Alias, Checkpoint, Event, EventKind, ModelName, Priority, Progress, Run, Status, Version, VersionRef,
+    Alias, Checkpoint, Event, EventKind, Made, ModelName, Origin, Priority, Progress, Run, Status, Version,
+    VersionRef,
 };
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -50,6 +51,7 @@ pub(super) struct VersionRow {
     version_id: String,
     model: String,
     number: i64,
+    origin: String,
     run_id: String,
     parent_id: Option<String>,
     work: String,
@@ -150,10 +152,16 @@ impl TryFrom<VersionRow> for Version {
             id: at.uuid("version_id", &row.version_id)?,
             model: at.name("model", row.model)?,
             number: at.number("number", row.number)?,
-            run: at.uuid("run_id", &row.run_id)?,
+            origin: match row.origin.as_str() {
+                "run" => Origin::Run(Box::new(Made {
+                    run: at.uuid("run_id", &row.run_id)?,
+                    work: at.json("work", &row.work)?,
+                    dataset: at.json("dataset", &row.dataset)?,
+                })),
+                "import" => Origin::Import,
+                other => return Err(at.corrupt("origin", format_args!("`{other}` is no origin"))),
+            },
             parent: row.parent_id.as_deref().map(|id| at.uuid("parent_id", id)).transpose()?,
-            work: at.json("work", &row.work)?,
-            dataset: at.json("dataset", &row.dataset)?,
             size_bytes: at.number("size_bytes", row.size_bytes)?,
             metrics: at.json("metrics", &row.metrics)?,
             created_at: at.time("created_ms", row.created_ms)?,

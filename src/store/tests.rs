@@ -1,8 +1,8 @@
 //! The store's suite: plain async functions over a store, so that another database can be put through them.
 
 use super::fixtures::{FOR_EVER, assert_consistent, broken, open, product, publish, train_run, unlearn_run};
-use super::{Fence, NewEvent, Page, Publish, RunChange, RunFilter, Store, StoreError};
-use crate::domain::{Best, EventKind, Kind, ModelName, ModelRef, Priority, Progress, Run, Status};
+use super::{Fence, NewEvent, NewVersion, Page, Publish, RunChange, RunFilter, Store, StoreError};
+use crate::domain::{Best, EventKind, Kind, ModelName, ModelRef, Origin, Priority, Progress, Run, Status};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -41,6 +41,7 @@ suite!(
     a_revoked_version_says_so_and_names_its_replacement,
     aliases_point_only_at_usable_versions_of_their_model,
     a_version_outlives_its_run,
+    an_imported_version_is_the_next_of_its_model_and_no_run_made_it,
     a_transaction_that_the_database_ends_by_itself_does_not_stand_in_the_way_of_the_next,
 );
 
@@ -277,7 +278,7 @@ async fn publishing_numbers_versions_within_their_model(store: &Store) {
     assert_eq!(versions.iter().map(|v| v.id).collect::<Vec<_>>(), [a2.id, a1.id]);
     assert_eq!(store.models(None, 9).await.unwrap(), [name("a"), name("b")]);
     assert_eq!(store.models(Some("a"), 9).await.unwrap(), [name("b")]);
-    let run = store.run(versions[0].run).await.unwrap();
+    let run = store.run(versions[0].origin.made().unwrap().run).await.unwrap();
     assert_eq!(run.version, Some(a2.clone()));
     let told = store.events(run.id, 2, 9).await.unwrap();
     assert_eq!(told.iter().map(|e| e.kind.name()).collect::<Vec<_>>(), ["model", "status", "done"]);
@@ -317,7 +318,7 @@ async fn publishing_promotes_and_revokes_in_the_same_moment(store: &Store) {
     assert_eq!(store.version(&reference("m@staging"), false).await.unwrap().id, child.id);
     let revoked = store.version(&ModelRef::Id(parent.id), true).await.unwrap();
     assert_eq!((revoked.revoked_at.is_some(), revoked.replacement), (true, Some(child.id)));
-    let run = store.version(&ModelRef::Id(child.id), false).await.unwrap().run;
+    let run = store.version(&ModelRef::Id(child.id), false).await.unwrap().origin.made().unwrap().run;
     let report = store.report(run).await.unwrap().unwrap();
     assert_eq!(report, json!({ "verdict": "pass", "child": child }));
     let told = store.events(run, 2, 1).await.unwrap();
@@ -349,7 +350,8 @@ async fn references_resolve(store: &Store) {
         assert_eq!(resolved(unknown).await, None, "{unknown}");
     }
     let version = store.version(&reference("m:1"), false).await.unwrap();
-    assert_eq!((version.work, version.dataset), (train_run("m").work, train_run("m").dataset));
+    let made = version.origin.made().unwrap();
+    assert_eq!((&made.work, &made.dataset), (&train_run("m").work, &train_run("m").dataset));
 }
 
 async fn a_revoked_version_says_so_and_names_its_replacement(store: &Store) {
@@ -390,8 +392,27 @@ async fn aliases_point_only_at_usable_versions_of_their_model(store: &Store) {
 async fn a_version_outlives_its_run(store: &Store) {
     let version = publish(store, train_run("m"), product()).await;
     let before = store.version(&reference("m"), false).await.unwrap();
-    store.delete_run(before.run).await.unwrap();
+    store.delete_run(before.origin.made().unwrap().run).await.unwrap();
     assert_eq!(store.version(&ModelRef::Id(version.id), false).await.unwrap(), before);
+}
+
+async fn an_imported_version_is_the_next_of_its_model_and_no_run_made_it(store: &Store) {
+    let made = publish(store, train_run("m"), product()).await;
+    let new = NewVersion {
+        id: Uuid::now_v7(),
+        model: name("m"),
+        origin: Origin::Import,
+        parent: None,
+        digest: "sha256:2".into(),
+        size_bytes: 34,
+        metrics: json!({}),
+    };
+    let version = store.import(new.clone(), Some(&name("prod"))).await.unwrap();
+    assert_eq!((version.number, &version.origin), (2, &Origin::Import));
+    assert_eq!(store.version(&reference("m@prod"), false).await.unwrap(), version);
+    assert_eq!(store.import(new, None).await.unwrap(), version, "an id is imported once");
+    assert_eq!(store.versions(&name("m")).await.unwrap().len(), 2);
+    assert_eq!(store.servable_versions().await.unwrap(), [made.id, version.id]);
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ const OPERATIONS: [&str; 41] = [
     "GET /webhooks/{id} get_webhook",
     "GET /webhooks/{id}/deliveries list_deliveries",
     "POST /audits create_audit",
+    "POST /models import_model",
     "POST /models/{name}/versions/{v}/revoke revoke_version",
     "POST /models/{ref}/predict predict_model",
     "POST /predict predict",

@@ -1,4 +1,4 @@
-//! Models taken home, and what they answer there.
+//! Models taken home and brought in, and what they answer.
 
 use crate::python::python;
 use crate::server::Server;
@@ -17,4 +17,9 @@ async fn onnx_runtime_and_numpy_answer_what_the_server_answers() {
         python("onnx_export.py", &[&server.url, model]);
         python("numpy_alone.py", &[&server.url, model]);
     }
+}
+
+#[tokio::test]
+async fn a_network_made_with_numpy_is_served() {
+    python("numpy_import.py", &[&Server::start().url]);
 }

@@ -32,6 +32,8 @@ enum Life {
     Restart,
     /// Trains for longer than two heartbeats.
     Wait,
+    /// Brings in what version 1 of `base` is.
+    Import,
     /// Trains with requests that say which they are.
     UseKeys,
     /// Has someone told of events who first wants to hear nothing.
@@ -49,6 +51,7 @@ fn lives_through(what: &str, step: &str) -> &'static [Life] {
         ("submit" | "claim" | "advance" | "models" | "checkpoints", _) => &[Life::Train],
         ("fork", _) => &[Life::Fork],
         ("conclude", _) => &[Life::Audit],
+        ("import", _) => &[Life::Import],
         ("set_alias" | "delete_alias", _) => &[Life::MoveAliases],
         ("revoke", _) => &[Life::Revoke],
         ("delete_run", _) => &[Life::DeleteRuns],
@@ -331,6 +334,7 @@ impl World {
                     let path = format!("/runs/{}/report", run["id"].as_str().unwrap());
                     assert_eq!(self.ask(Method::GET, &path, &Value::Null).await.0, 200);
                 }
+                Life::Import => self.import(time).await,
                 Life::UseKeys => self.use_key(&tag, &beginning.trained).await,
                 Life::MoveAliases => self.move_alias(time).await,
                 Life::Revoke => {
@@ -375,6 +379,32 @@ impl World {
         assert!([204, 404].contains(&status), "{status}");
         let model = self.ask(Method::GET, "/models/base", &Value::Null).await.1;
         assert_eq!(model["aliases"], json!([]), "{}", self.faults);
+    }
+
+    /// Asking again under the same key never makes a second version.
+    async fn import(&mut self, time: u32) {
+        let (path, key) = ("/models?name=sent&alias=prod", format!("import-{time}"));
+        let file = self.server().download("/models/base:1/download").await.unwrap();
+        let version = self.send_file(path, &key, &file).await;
+        assert_eq!(version["version"], time, "{}: {version}", self.faults);
+        assert_eq!(self.send_file(path, &key, &file).await["id"], version["id"], "{}", self.faults);
+        let model = self.ask(Method::GET, "/models/sent", &Value::Null).await.1;
+        assert_eq!(model["versions"].as_array().unwrap().len(), time as usize, "{}: {model}", self.faults);
+        assert_eq!(model["aliases"][0]["version"], time, "{}: {model}", self.faults);
+        let base = self.ask(Method::GET, "/models/base/versions/1", &Value::Null).await.1;
+        assert_eq!(version["digest"], base["digest"], "{}", self.faults);
+    }
+
+    async fn send_file(&mut self, path: &str, key: &str, file: &[u8]) -> Value {
+        for _ in 0..N_TRIES {
+            match self.server().send_file(path, key, file).await {
+                Ok((201, version)) => return version,
+                Ok((500.., _)) => {}
+                Ok((status, answer)) => panic!("{}: {path} {status} {answer}", self.faults),
+                Err(_) => self.server.take().unwrap().has_aborted(),
+            }
+        }
+        panic!("{}: {path} never succeeds", self.faults);
     }
 
     /// Asking again under the same key never makes a second run.

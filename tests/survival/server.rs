@@ -110,6 +110,21 @@ impl Server {
         Ok((status, serde_json::from_str(&text).unwrap_or_default()))
     }
 
+    /// Under an `Idempotency-Key`; status and body as [`ask`](Self::ask) gives them.
+    pub async fn send_file(&self, path: &str, key: &str, file: &[u8]) -> Result<(u16, Value), Error> {
+        let request = self.http.post(format!("{}{path}", self.url)).header("idempotency-key", key);
+        let request = request.header("content-type", "application/octet-stream").body(file.to_vec());
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        let text = answer.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or_default()))
+    }
+
+    pub async fn download(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let answer = self.http.get(format!("{}{path}", self.url)).send().await?;
+        Ok(answer.error_for_status()?.bytes().await?.to_vec())
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask(Method::GET, path, &Value::Null).await.unwrap();
         assert_eq!(status, 200, "{path}: {body}");

@@ -432,7 +432,9 @@ async function predict(event) {
   event?.preventDefault();
   await attempt(async () => {
     const model = models.find((candidate) => candidate.name === $("model").value);
-    const row = await ask("GET", `/datasets/${model.latest.dataset.name}/rows/${$("row").valueAsNumber}?split=test`);
+    // of an imported model nobody knows the data: the one chosen above is as good as any
+    const dataset = model.latest.dataset?.name ?? $("dataset").value;
+    const row = await ask("GET", `/datasets/${dataset}/rows/${$("row").valueAsNumber}?split=test`);
     const answer = await ask("POST", `/models/${encodeURIComponent(model.name)}/predict`, { inputs: [row.features] });
     drawDigit(row.features);
     const { label, confidence, probabilities } = answer.predictions[0];

@@ -25,7 +25,8 @@ fn retraining(parent: &VersionRef, verify: Verify, revoke_parent: bool) -> Unlea
 }
 
 async fn audit(engine: &Engine, version: &VersionRef, forget: Option<ForgetSet>, verify: Verify) -> Run {
-    let dataset = engine.store.version(&ModelRef::Id(version.id), true).await.unwrap().dataset;
+    let audited = engine.store.version(&ModelRef::Id(version.id), true).await.unwrap();
+    let dataset = audited.origin.made().unwrap().dataset.clone();
     let order = Audit { version: version.clone(), forget, verify };
     let run = Run { id: Uuid::now_v7(), dataset, work: Work::Audit(order), ..audit_run(version.clone()) };
     engine.submit(run.clone()).await.unwrap();

@@ -115,7 +115,7 @@ async fn what_a_run_has_found_out_is_there_for_its_next_attempt_and_for_its_vers
     assert_eq!((again.attempt, &again.work), (2, &work));
     let child = Publish { parent: Some(parent.id), ..product() };
     let done = store.publish(run.id, Fence(2), child).await.unwrap();
-    assert_eq!(done.version.work, work);
+    assert_eq!(done.version.origin.made().unwrap().work, work);
     assert_consistent(&store, run.id).await;
 }
 

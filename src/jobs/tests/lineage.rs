@@ -122,8 +122,8 @@ async fn a_line_is_followed_back_through_revoked_versions_and_deleted_runs() {
     let child = child_of(&store, &root, ForgetSet::Class(1), false).await;
     let grandchild = child_of(&store, &child, ForgetSet::Rows(vec![2]), true).await;
     for version in [&root, &child] {
-        let run = store.version(&ModelRef::Id(version.id), false).await.unwrap().run;
-        store.delete_run(run).await.unwrap();
+        let made = store.version(&ModelRef::Id(version.id), false).await.unwrap();
+        store.delete_run(made.origin.made().unwrap().run).await.unwrap();
         store.revoke(version.id, None).await.unwrap();
     }
     let version = store.version(&ModelRef::Id(grandchild.id), false).await.unwrap();

@@ -66,7 +66,7 @@ pub(super) async fn unlearn_run_on(engine: &Engine, order: Unlearn) -> Run {
     let version = engine.store.version(&ModelRef::Id(order.parent.id), true).await.unwrap();
     Run {
         id: Uuid::now_v7(),
-        dataset: version.dataset,
+        dataset: version.origin.made().unwrap().dataset.clone(),
         work: Work::Unlearn(order.clone()),
         ..unlearn_run(order.parent)
     }
