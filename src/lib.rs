@@ -4,7 +4,7 @@
 //! ```text
 //! http ──▶ jobs ──▶ unlearn ──▶ nn          (arrows: "uses"; never backwards)
 //!   │        │
-//!   └────────┴──▶ store, artifacts, data, health, inference, webhooks, domain   (no axum in any of them)
+//!   └────────┴──▶ store, artifacts, data, formats, health, inference, webhooks, domain   (no axum in any of them)
 //! ```
 //!
 //! `ARCHITECTURE.md` has the map with its invariants.
@@ -16,6 +16,7 @@ pub mod config;
 pub mod data;
 pub mod domain;
 pub mod faults;
+pub mod formats;
 pub mod health;
 pub mod http;
 pub mod inference;

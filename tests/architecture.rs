@@ -84,9 +84,29 @@ fn unlearning_depends_on_the_training_core_alone() {
 
 #[test]
 fn nothing_below_http_knows_axum() {
-    for place in ["jobs", "store", "data", "domain", "artifacts", "chart", "inference", "webhooks"] {
+    let below = ["jobs", "store", "data", "domain", "artifacts", "chart", "formats", "inference", "webhooks"];
+    for place in below {
         assert_never_mentions(place, &["axum", "crate::http", "crate::cli", "StatusCode"]);
     }
+}
+
+#[test]
+fn decoders_are_bytes_in_and_numbers_out() {
+    let outside = [
+        "tokio",
+        "axum",
+        "sqlx",
+        "reqwest",
+        "std::fs",
+        "std::net",
+        "std::time",
+        "tracing",
+        "serde_json::Value",
+    ];
+    assert_never_mentions("formats", &outside);
+    let others =
+        ["crate::http", "crate::jobs", "crate::store", "crate::inference", "crate::nn", "crate::artifacts"];
+    assert_never_mentions("formats", &others);
 }
 
 #[test]

@@ -4,16 +4,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use lethe::data::{Catalogue, Dataset};
+mod local;
+
+use lethe::data::Dataset;
 use lethe::nn::convex::{Newton as Solver, Objective, Penalty, network_of, weights_of};
 use lethe::nn::{
     BatchReport, EpochReport, Evaluator, Features, Mlp, Observer, Problem, Recipe, Samples, Standard, train,
 };
 use lethe::unlearn::{self, Method, Newton, Task, UnlearnEpoch, Unlearned, unlearn};
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,18 +22,7 @@ const SIGMA: f64 = 10.0;
 const N_FORGOTTEN: usize = 1_000;
 
 fn mnist() -> Option<Arc<Dataset>> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("LETHE_DATASETS_DIR").map_or(beside, PathBuf::from);
-    if !folder.join("mnist").is_dir() {
-        // not `eprintln!`: the test runner would keep that to itself
-        let words =
-            format!("SKIPPED: no MNIST in {}; set LETHE_DATASETS_DIR to run this test\n", folder.display());
-        std::io::stderr().write_all(words.as_bytes()).unwrap();
-        return None;
-    }
-    let cache = tempfile::tempdir().unwrap();
-    let catalogue = Catalogue::new(Some(folder), cache.path().to_owned());
-    Some(catalogue.open_local("mnist").unwrap().expect("the folder has the files"))
+    local::open("mnist")
 }
 
 /// Threes are 0 and eights are 1.

@@ -2,26 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use lethe::data::{Catalogue, Dataset};
+mod local;
+
+use lethe::data::Dataset;
 use lethe::health::{Alert, Code, Data, Observed, Watcher};
 use lethe::nn::{
     BatchReport, EpochReport, Faults, Features, Mlp, Observer, Probe, Problem, Recipe, Reference, Samples,
     Schedule, Standard, TrainError, train,
 };
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 fn digits() -> Arc<Dataset> {
-    open("digits").unwrap()
-}
-
-fn open(name: &str) -> Option<Arc<Dataset>> {
-    let cache = tempfile::tempdir().unwrap();
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("LETHE_DATASETS_DIR").map_or(beside, PathBuf::from);
-    let folder = Some(folder).filter(|folder| folder.is_dir());
-    Catalogue::new(folder, cache.path().to_owned()).open_local(name).unwrap()
+    local::open("digits").unwrap()
 }
 
 /// The first rows of `digits`, with labels of their own.
@@ -171,10 +164,7 @@ fn a_rate_too_large_diverges_or_kills_the_units() {
 #[ignore = "takes minutes; `make torture` runs it"]
 fn twenty_trainings_with_the_defaults_raise_no_alert_and_the_backward_ones_do() {
     for name in ["digits", "mnist"] {
-        let Some(data) = open(name) else {
-            println!("SKIPPED: no `{name}`; set LETHE_DATASETS_DIR");
-            continue;
-        };
+        let Some(data) = local::open(name) else { continue };
         for seed in 1..=20 {
             let recipe = Recipe::Standard(Standard::new(seed));
             assert_eq!(alerts_of(&recipe, data.train(), data.test()), [], "{name}, seed {seed}");

@@ -4,33 +4,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use lethe::data::{Catalogue, Dataset};
+mod local;
+
+use lethe::data::Dataset;
+use lethe::formats::picture::{Picture, Prepare};
 use lethe::nn::{
-    BatchReport, EpochReport, Faults, Mlp, Observer, Problem, Recipe, Reference, Split, Standard, Trained,
-    train,
+    BatchReport, EpochReport, Evaluator, Faults, Features, Mlp, Observer, Problem, Recipe, Reference,
+    Samples, Split, Standard, Trained, train,
 };
 use lethe::unlearn::{
     self, GradientAscent, Level, Method, Report, Task, UnlearnEpoch, Unlearned, Verdict, unlearn,
 };
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 fn mnist() -> Option<Arc<Dataset>> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("LETHE_DATASETS_DIR").map_or(beside, PathBuf::from);
-    if !folder.join("mnist").is_dir() {
-        // not `eprintln!`: the test runner would keep that to itself
-        let words =
-            format!("SKIPPED: no MNIST in {}; set LETHE_DATASETS_DIR to run this test\n", folder.display());
-        std::io::stderr().write_all(words.as_bytes()).unwrap();
-        return None;
-    }
-    let cache = tempfile::tempdir().unwrap();
-    let catalogue = Catalogue::new(Some(folder), cache.path().to_owned());
-    Some(catalogue.open_local("mnist").unwrap().expect("the folder has the files"))
+    local::open("mnist")
 }
 
 /// Keeps every epoch's report.
@@ -224,4 +214,48 @@ fn forget_by(numbers: GradientAscent, task: &Task<'_>) -> (Unlearned, Report) {
     let outcome = unlearn(&method, task, &mut History::default()).unwrap();
     let report = unlearn::verify(task, &method, &outcome, Level::Standard, &mut History::default()).unwrap();
     (outcome, report)
+}
+
+/// The picture enlarged so many times, as ink on white paper with a margin around it.
+fn on_paper(pixels: &[u8], times: usize, margin: usize) -> Picture {
+    let side = 28 * times + 2 * margin;
+    let mut grey = vec![255; side * side];
+    for y in 0..28 * times {
+        for x in 0..28 * times {
+            grey[(y + margin) * side + x + margin] = 255 - pixels[y / times * 28 + x / times];
+        }
+    }
+    Picture { width: side, height: side, grey, alpha: None }
+}
+
+/// What a picture of a digit becomes is what MNIST's makers made of theirs: the network knows it as well.
+#[test]
+fn digits_on_paper_are_recognised_like_the_originals() {
+    let Some(data) = mnist() else { return };
+    let recipe = Recipe::Standard(Standard { epochs: 4, ..Standard::new(7) });
+    let model = run(&recipe, &data).0.model;
+    let test = data.test();
+    let Features::U8(originals) = test.features() else { panic!("MNIST is made of bytes") };
+    let accuracy = |pixels: &[u8]| {
+        let samples = Samples::new(Features::U8(pixels), test.labels(), 784, 10);
+        let rows: Vec<u32> = (0..samples.n_rows() as u32).collect();
+        Evaluator::new(model.shape()).evaluate(&model, samples, &rows).accuracy
+    };
+    let of_pictures = |prepare: Prepare, picture: &dyn Fn(&[u8]) -> Picture| {
+        let prepared =
+            originals.chunks_exact(784).map(|pixels| picture(pixels).prepare(prepare, 28, 28).unwrap());
+        accuracy(&prepared.flatten().collect::<Vec<u8>>())
+    };
+    let original = accuracy(originals);
+    let enlarged = of_pictures(Prepare::Digit, &|pixels| on_paper(pixels, 5, 0));
+    let off_centre = of_pictures(Prepare::Digit, &|pixels| on_paper(pixels, 3, 50));
+    let scaled = of_pictures(Prepare::Resize, &|pixels| on_paper(pixels, 3, 50));
+    println!(
+        "originals {original:.4}, 5 times {enlarged:.4}, with a margin {off_centre:.4}, only scaled {scaled:.4}"
+    );
+    assert!(original > 0.97, "{original}");
+    assert!((original - enlarged).abs() < 0.005, "{original} and {enlarged}");
+    assert!((original - off_centre).abs() < 0.005, "{original} and {off_centre}");
+    // without the preparation it is a stranger
+    assert!(scaled < 0.5, "{scaled}");
 }

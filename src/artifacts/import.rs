@@ -89,7 +89,7 @@ fn check_size(shape: &Shape) -> Result<(), String> {
 
 fn foreign(file: &Read<'_>, shape: Shape, layout: Layout) -> Result<Model, ImportError> {
     let input = match layout {
-        Layout::Vector => InputSpec::Vector { n_features: shape.n_features() as u32 },
+        Layout::Vector => InputSpec::Vector { n_features: shape.n_features() as u32, columns: None },
         Layout::Image { height, width } => InputSpec::Image { height, width },
     };
     let (asked, taken) = (n_features(&input), shape.n_features() as u64);
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(model.mlp.shape(), &Shape { widths: vec![6, 4, 3], output_relu: false });
         assert!(model.mlp.to_params().iter().all(|&number| number == 0.5));
         let vector = import(&bytes, layout("vector")).unwrap();
-        assert_eq!(vector.input, InputSpec::Vector { n_features: 6 });
+        assert_eq!(vector.input, InputSpec::Vector { n_features: 6, columns: None });
     }
 
     #[test]

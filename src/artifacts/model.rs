@@ -17,7 +17,7 @@ use super::file::{Read, Tensor, floats, json, write};
 use super::folder::digest;
 use crate::data::InputSpec;
 use crate::nn::{Mlp, Shape};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const FORMAT: &str = "lethe.mlp.v1";
 const LINEAGE: &str = "lineage.";
@@ -76,6 +76,7 @@ impl Artifact for Model {
         if n_features != shape.n_features() as u64 {
             return Err(format!("its input has {n_features} values, its first layer {}", shape.n_features()));
         }
+        check_columns(&input)?;
         if class_names.len() != shape.n_classes() {
             return Err(format!(
                 "it names {} classes, its last layer has {}",
@@ -174,7 +175,19 @@ pub(super) fn widths(file: &Read<'_>) -> Result<Vec<usize>, String> {
 pub(super) fn n_features(input: &InputSpec) -> u64 {
     match input {
         InputSpec::Image { height, width } => u64::from(*height) * u64::from(*width),
-        InputSpec::Vector { n_features } => u64::from(*n_features),
+        InputSpec::Vector { n_features, .. } => u64::from(*n_features),
+    }
+}
+
+/// As many names as there are values, all different.
+fn check_columns(input: &InputSpec) -> Result<(), String> {
+    let Some(columns) = input.columns() else { return Ok(()) };
+    let different: BTreeSet<&String> = columns.iter().collect();
+    if columns.len() == input.n_features() && different.len() == columns.len() {
+        Ok(())
+    } else {
+        let (n_names, n_features) = (different.len(), input.n_features());
+        Err(format!("its input has {n_features} values, but {n_names} different names for them"))
     }
 }
 

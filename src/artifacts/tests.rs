@@ -14,7 +14,7 @@ fn model(widths: Vec<usize>, output_relu: bool, params: impl Iterator<Item = f32
     let shape = Shape { widths, output_relu };
     let params: Vec<f32> = params.take(shape.n_params()).collect();
     Model {
-        input: InputSpec::Vector { n_features: shape.n_features() as u32 },
+        input: InputSpec::Vector { n_features: shape.n_features() as u32, columns: None },
         class_names: (0..shape.n_classes()).map(|c| format!("class \"{c}\"")).collect(),
         mlp: Mlp::from_params(shape, &params),
         lineage: BTreeMap::from([("run".into(), "r".into()), ("recipe".into(), r#"{"mode":"nn"}"#.into())]),
@@ -95,6 +95,21 @@ fn images_say_how_they_are_scaled() {
     let scale: f32 = header.metadata().as_ref().unwrap()["scale"].parse().unwrap();
     assert_eq!(scale.to_bits(), (1.0_f32 / 255.0).to_bits());
     assert_eq!(Model::decode(&bytes).unwrap(), model);
+}
+
+#[test]
+fn columns_may_have_names_as_many_as_there_are() {
+    let mut model = small();
+    let named = |names: &[&str]| InputSpec::Vector {
+        n_features: 3,
+        columns: Some(names.iter().map(|&name| name.to_owned()).collect()),
+    };
+    model.input = named(&["a", "b", "c"]);
+    assert_eq!(Model::decode(&model.encode()).unwrap(), model);
+    for names in [&["a", "b"][..], &["a", "b", "a"]] {
+        model.input = named(names);
+        check_refused(&model.encode(), "2 different names");
+    }
 }
 
 #[track_caller]

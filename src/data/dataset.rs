@@ -46,14 +46,27 @@ pub enum InputSpec {
     /// `height × width` grey bytes, scaled by 1/255.
     Image { height: u32, width: u32 },
     /// `n_features` floats, taken as they are.
-    Vector { n_features: u32 },
+    Vector {
+        n_features: u32,
+        /// Their names, where they have some.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        columns: Option<Vec<String>>,
+    },
 }
 
 impl InputSpec {
     pub const fn n_features(&self) -> usize {
         match self {
             Self::Image { height, width } => (*height * *width) as usize,
-            Self::Vector { n_features } => *n_features as usize,
+            Self::Vector { n_features, .. } => *n_features as usize,
+        }
+    }
+
+    /// The names of a vector's numbers, in their order.
+    pub fn columns(&self) -> Option<&[String]> {
+        match self {
+            Self::Image { .. } => None,
+            Self::Vector { columns, .. } => columns.as_deref(),
         }
     }
 }
@@ -173,7 +186,7 @@ pub(super) mod tests {
             labels: vec![0, 2],
             subjects: None,
         };
-        dataset("vectors", InputSpec::Vector { n_features: 2 }, table(), table())
+        dataset("vectors", InputSpec::Vector { n_features: 2, columns: None }, table(), table())
     }
 
     fn dataset(name: &str, input: InputSpec, train: Table, test: Table) -> Dataset {

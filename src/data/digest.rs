@@ -11,7 +11,7 @@ pub(super) fn dataset(input: &InputSpec, n_classes: usize, tables: &[&Table]) ->
     hash.update(MAGIC);
     let (kind, first, second) = match *input {
         InputSpec::Image { height, width } => (0, height, width),
-        InputSpec::Vector { n_features } => (1, n_features, 0),
+        InputSpec::Vector { n_features, .. } => (1, n_features, 0),
     };
     hash.update([kind]);
     hash.update(first.to_le_bytes());

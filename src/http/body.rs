@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a body may take from its first byte to its last.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes that bodies of more than one piece may take together. A first piece is in the connection's buffer, and bounded
 /// with that.
 const ALL: usize = 256 * MIB;

@@ -179,6 +179,15 @@ impl Problem {
 
     /// The body, as `application/problem+json`.
     pub fn to_body(&self, instance: &str, request_id: &str) -> Vec<u8> {
+        self.written(Some(instance), Some(request_id))
+    }
+
+    /// The same as part of an answer whose head has been sent: that says what was asked and under which id.
+    pub fn to_part(&self) -> Vec<u8> {
+        self.written(None, None)
+    }
+
+    fn written(&self, instance: Option<&str>, request_id: Option<&str>) -> Vec<u8> {
         let body = ProblemBody {
             r#type: format!("urn:lethe:problem:{}", self.code.name()),
             title: self.code.title(),
@@ -200,10 +209,12 @@ struct ProblemBody<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
-    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
     code: &'a str,
     errors: &'a [FieldError],
-    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
     #[serde(flatten)]
     members: &'a Map<String, Value>,
 }

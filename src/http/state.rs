@@ -27,6 +27,9 @@ pub struct Bounds {
 /// Each lasts up to ten seconds and goes to an address of somebody's choice.
 const MAX_WEBHOOK_TESTS: usize = 4;
 
+/// Each takes up to 100 MB and half a second of a core.
+const MAX_PICTURES: usize = 2;
+
 #[derive(Debug)]
 pub struct App {
     pub engine: Engine,
@@ -43,6 +46,8 @@ pub struct App {
     pub(super) keys: Arc<Keys>,
     /// Tests of webhooks that may be made at the same time.
     pub(super) webhook_tests: Semaphore,
+    /// Large pictures that may be read at the same time.
+    pub(super) pictures: Arc<Semaphore>,
     /// Requests whose answer is not ready yet.
     pub(super) in_flight: AtomicUsize,
 }
@@ -66,6 +71,7 @@ impl AppState {
             feeds: Feeds::default(),
             keys: Arc::default(),
             webhook_tests: Semaphore::new(MAX_WEBHOOK_TESTS),
+            pictures: Arc::new(Semaphore::new(MAX_PICTURES)),
             in_flight: AtomicUsize::new(0),
         }))
     }

@@ -118,7 +118,7 @@ pub(super) mod tests {
         let params: Vec<f32> = (0..shape.n_params()).map(|i| (i * 7 % 11) as f32 / 11.0 - 0.5).collect();
         Network::new(Model {
             mlp: Mlp::from_params(shape, &params),
-            input: InputSpec::Vector { n_features: 2 },
+            input: InputSpec::Vector { n_features: 2, columns: None },
             class_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
             lineage: BTreeMap::new(),
         })

@@ -9,7 +9,7 @@ mod queue;
 
 pub use cache::Inference;
 pub use loaded::{Loaded, Network};
-pub use outputs::{Outputs, Prediction};
+pub use outputs::Outputs;
 pub use queue::Overloaded;
 
 use crate::nn::Features;

@@ -1,7 +1,6 @@
 //! What a network says of rows, and how it is read.
 
 use crate::nn::probabilities;
-use serde::Serialize;
 use std::ops::Range;
 
 /// The answers to some rows.
@@ -10,19 +9,6 @@ pub struct Outputs {
     logits: Vec<f32>,
     probabilities: Vec<f32>,
     n_classes: usize,
-}
-
-/// One row's answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Prediction {
-    /// The most probable class; the lowest of equals.
-    pub label: u32,
-    /// Its probability.
-    pub confidence: f32,
-    /// Of every class.
-    pub probabilities: Vec<f32>,
-    /// The most probable classes with their probabilities, best first.
-    pub top: Vec<(u32, f32)>,
 }
 
 impl Outputs {
@@ -64,11 +50,6 @@ impl Outputs {
     pub fn labels(&self) -> impl ExactSizeIterator<Item = u32> {
         self.probabilities.chunks_exact(self.n_classes).map(best)
     }
-
-    /// Each row's answer, with `top_k` classes in `top`.
-    pub fn predictions(&self, top_k: usize) -> impl ExactSizeIterator<Item = Prediction> {
-        self.probabilities.chunks_exact(self.n_classes).map(move |row| prediction(row, top_k))
-    }
 }
 
 fn best(probabilities: &[f32]) -> u32 {
@@ -81,36 +62,13 @@ fn best(probabilities: &[f32]) -> u32 {
     best as u32
 }
 
-fn prediction(probabilities: &[f32], top_k: usize) -> Prediction {
-    let mut order: Vec<u32> = (0..probabilities.len() as u32).collect();
-    // stable: of equals the lowest class comes first
-    order.sort_by(|&a, &b| probabilities[b as usize].total_cmp(&probabilities[a as usize]));
-    let best = order[0];
-    let top = order.iter().take(top_k).map(|&class| (class, probabilities[class as usize])).collect();
-    Prediction {
-        label: best,
-        confidence: probabilities[best as usize],
-        probabilities: probabilities.to_vec(),
-        top,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_best_classes_come_first_and_the_lowest_of_equals_wins() {
-        let answer = prediction(&[0.1, 0.4, 0.4, 0.1], 3);
-        assert_eq!(answer.label, 1);
-        assert_eq!(answer.confidence, 0.4);
-        assert_eq!(answer.top, [(1, 0.4), (2, 0.4), (0, 0.1)]);
+    fn the_lowest_of_equals_wins() {
         assert_eq!(best(&[0.1, 0.4, 0.4, 0.1]), 1);
-    }
-
-    #[test]
-    fn asking_for_more_classes_than_there_are_gives_all() {
-        assert_eq!(prediction(&[0.5, 0.5], 9).top.len(), 2);
     }
 
     #[test]

@@ -6,11 +6,13 @@
 mod support;
 
 mod audits;
+mod bulk;
 mod checkpoints;
 mod datasets;
 mod errors;
 mod events;
 mod exchange;
+mod formats;
 mod idempotency;
 mod models;
 mod openapi;

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::response::Response;
 use futures_util::StreamExt;
 use lethe::artifacts::Artifacts;
 use lethe::config::{ByteSize, Config};
@@ -102,6 +103,26 @@ impl TestApp {
     pub async fn post_as(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
         let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
         self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// Posts, and accepts one type of answer.
+    pub async fn exchange(
+        &self,
+        path: &str,
+        content_type: &str,
+        accept: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
+        let request =
+            Request::post(path).header(header::CONTENT_TYPE, content_type).header(header::ACCEPT, accept);
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// Posts, and leaves the body of the answer to be read as it comes.
+    pub async fn open(&self, path: &str, content_type: &str, accept: &str, body: Body) -> Response {
+        let request =
+            Request::post(path).header(header::CONTENT_TYPE, content_type).header(header::ACCEPT, accept);
+        self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap()
     }
 
     /// Posts and waits for the run to end.

@@ -1,179 +1,188 @@
 //! `POST /predict`: rows in, classes out.
 
-mod rows;
+mod answer;
+mod bulk;
+mod input;
+mod picture;
+mod request;
 
+use super::PREDICT_BODY_LIMIT;
 use super::body::PredictBytes;
-use super::error::{Code, FieldError, Problem};
-use super::extract::{ApiPath, ApiQuery, ContentType, Object, from_json};
-use super::number::{Checker, Number, Whole};
+use super::error::{Code, Problem};
+use super::extract::{ApiPath, ApiQuery, ContentType, Object, from_json, negotiate};
 use super::order::ascii;
 use super::serving;
 use super::state::AppState;
 use super::telemetry::Spent;
-use crate::inference::{Loaded, Prediction, Rows};
-use axum::Json;
-use axum::extract::State;
-use axum::http::HeaderMap;
+use crate::inference::Loaded;
+use answer::{PredictView, PredictionView, Predictions};
+use axum::body::Body;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use rows::JsonRows;
-use serde::{Deserialize, Serialize};
+use bulk::{Incoming, Outgoing};
+use input::{Input, as_seen};
+use request::{PredictQuery, PredictRequest, Wanted, one_model};
 use std::time::{Duration, Instant};
-use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
-/// Classes in `top` when the request does not say.
-const DEFAULT_TOP_K: usize = 3;
-const TOP_K: Whole = Whole { min: 1, max: 1_000_000 };
+const JSON: &str = "application/json";
+const NPY: &str = "application/x-npy";
+const RAW: &str = "application/octet-stream";
+const PNG: &str = "image/png";
+const NDJSON: &str = "application/x-ndjson";
 
-/// Rows as JSON.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PredictRequest {
-    /// `name`, `name@alias`, `name:version` or a version's id; at `/models/{ref}/predict` the address says it.
-    #[serde(default)]
-    model: Option<String>,
-    inputs: JsonRows,
-    /// How many classes `top` names, 3 without it.
-    #[serde(default)]
-    #[schema(value_type = Option<u32>, minimum = 1, default = 3)]
-    top_k: Option<Number>,
-}
+/// Which version answered, where the body has no place for it: `name:version`.
+const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 
-/// How raw numbers are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    #[default]
-    U8,
-    F32,
-}
-
-/// For bodies that cannot say it themselves.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PredictQuery {
-    /// The model, at `/predict`.
-    model: Option<String>,
-    /// How raw numbers are written: `u8` without it, or little-endian `f32`.
-    #[param(inline)]
-    dtype: Option<Dtype>,
-    /// How many classes `top` names, 3 without it.
-    #[param(minimum = 1)]
-    top_k: Option<u32>,
-}
-
-/// Which version answered.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AnsweredBy {
-    pub name: String,
-    pub version: u32,
-    pub id: Uuid,
-    pub digest: String,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PredictView {
-    pub model: AnsweredBy,
-    /// One for each row, in order.
-    pub predictions: Vec<PredictionView>,
-}
-
-/// One row's answer.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PredictionView {
-    /// The most probable class; the lowest of equals.
-    pub label: u32,
-    /// Its probability.
-    pub confidence: f32,
-    /// Of every class.
-    pub probabilities: Vec<f32>,
-    /// The most probable classes as `[class, probability]`, best first.
-    #[schema(value_type = Vec<Vec<f32>>)]
-    pub top: Vec<(u32, f32)>,
-}
-
-impl From<Prediction> for PredictionView {
-    fn from(prediction: Prediction) -> Self {
-        let Prediction { label, confidence, probabilities, top } = prediction;
-        Self { label, confidence, probabilities, top }
-    }
-}
+const BODY: &str = "JSON rows; raw rows, u8 or `?dtype=f32`; rows as numpy saves them; one picture, which `?prepare=` \
+    has made like those of the training; or a row a line, as a list or `{\"inputs\": …, \"id\": …}`, as many as there are";
+const ANSWER: &str = "One answer a row. Lines are answered in lines while they are sent, and so are npy files where the \
+    answer is lines or npy itself: read while you send. What is wrong behind the first row ends the answer: lines with \
+    `{\"problem\": …}` as the last, npy before its `Content-Length`";
 
 /// Ask a model, named in the body (JSON) or in `?model=`.
 #[utoipa::path(post, path = "/predict", tag = "predict", params(PredictQuery),
     request_body(content((PredictRequest = "application/json"), (Vec<u8> = "application/octet-stream"),
-                         (Vec<u8> = "image/png")),
-                 description = "JSON rows; raw rows, u8 or `?dtype=f32`; or one picture of the model's size"),
-    responses((status = 200, description = "One answer a row", body = PredictView,
-               headers(("Server-Timing" = String, description = "Milliseconds to parse, load and infer")))))]
+                         (Vec<u8> = "application/x-npy"), (Vec<u8> = "image/png"), (String = "application/x-ndjson")),
+                 description = BODY),
+    responses((status = 200, description = ANSWER,
+               content((PredictView = "application/json"), (Vec<u8> = "application/x-npy"),
+                       (PredictionView = "application/x-ndjson")),
+               headers(("Server-Timing" = String, description = "Milliseconds to parse, load and infer"),
+                       ("X-Model-Version" = String, description = "`name:version`, where the body does not say it")))))]
 pub async fn predict(
     State(app): State<AppState>,
     ApiQuery(query): ApiQuery<PredictQuery>,
-    headers: HeaderMap,
-    PredictBytes(body): PredictBytes,
+    request: Request,
 ) -> Result<Response, Problem> {
-    answer(&app, None, query, &headers, body).await
+    answer(&app, None, query, request).await
 }
 
 /// Ask the model the address names.
 #[utoipa::path(post, path = "/models/{ref}/predict", tag = "predict",
     params(("ref" = String, Path, description = "`name`, `name@alias`, `name:version` or a version's id"), PredictQuery),
     request_body(content((PredictRequest = "application/json"), (Vec<u8> = "application/octet-stream"),
-                         (Vec<u8> = "image/png")),
-                 description = "JSON rows; raw rows, u8 or `?dtype=f32`; or one picture of the model's size"),
-    responses((status = 200, description = "One answer a row", body = PredictView,
-               headers(("Server-Timing" = String, description = "Milliseconds to parse, load and infer")))))]
+                         (Vec<u8> = "application/x-npy"), (Vec<u8> = "image/png"), (String = "application/x-ndjson")),
+                 description = BODY),
+    responses((status = 200, description = ANSWER,
+               content((PredictView = "application/json"), (Vec<u8> = "application/x-npy"),
+                       (PredictionView = "application/x-ndjson")),
+               headers(("Server-Timing" = String, description = "Milliseconds to parse, load and infer"),
+                       ("X-Model-Version" = String, description = "`name:version`, where the body does not say it")))))]
 pub async fn predict_model(
     State(app): State<AppState>,
     ApiPath(reference): ApiPath<String>,
     ApiQuery(query): ApiQuery<PredictQuery>,
-    headers: HeaderMap,
-    PredictBytes(body): PredictBytes,
+    request: Request,
 ) -> Result<Response, Problem> {
-    answer(&app, Some(reference), query, &headers, body).await
+    answer(&app, Some(reference), query, request).await
 }
 
-/// A body as far as it can be read without knowing the model.
-enum Input {
-    Json(JsonRows),
-    Raw(Bytes, Dtype),
-    Png(Bytes),
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Whole(Format),
+    /// One after another, without end.
+    Lines,
+}
+
+/// What is read as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Raw,
+    /// Unless the answer can be written while it is read.
+    Npy,
+    Png,
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let content_type = ContentType::of(headers)?;
+        match content_type.as_str() {
+            RAW => Ok(Self::Whole(Format::Raw)),
+            NPY => Ok(Self::Whole(Format::Npy)),
+            PNG => Ok(Self::Whole(Format::Png)),
+            NDJSON => Ok(Self::Lines),
+            _ if content_type.is_json() => Ok(Self::Whole(Format::Json)),
+            _ => {
+                let detail = format!(
+                    "the body is {content_type}; send `{JSON}`, `{RAW}`, `{NPY}`, `{PNG}` or `{NDJSON}`"
+                );
+                Err(Problem::new(Code::UnsupportedMediaType, detail))
+            }
+        }
+    }
+
+    /// What its rows may be answered as, the usual first.
+    const fn offers(self) -> &'static [&'static str] {
+        match self {
+            Self::Whole(Format::Json | Format::Raw | Format::Png) => &[JSON, NPY],
+            Self::Whole(Format::Npy) => &[JSON, NPY, NDJSON],
+            Self::Lines => &[NDJSON],
+        }
+    }
+}
+
+/// Refuses a body by its length alone, before any of it is read.
+fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > PREDICT_BODY_LIMIT as u64) {
+        let detail = format!(
+            "the body has more than {PREDICT_BODY_LIMIT} bytes; send a smaller one, or rows that are answered as they \
+             come: `{NDJSON}`, or `{NPY}` answered as `{NPY}`"
+        );
+        return Err(Problem::new(Code::PayloadTooLarge, detail));
+    }
+    Ok(())
 }
 
 async fn answer(
     app: &AppState,
     reference: Option<String>,
     query: PredictQuery,
-    headers: &HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let started = Instant::now();
-    let content_type = ContentType::of(headers)?;
-    let query_top_k = query.top_k.map(|top_k| Number::Integer(i128::from(top_k)));
-    let (input, body_model, body_top_k) = match content_type.as_str() {
-        "application/octet-stream" => (Input::Raw(body, query.dtype.unwrap_or_default()), None, None),
-        "image/png" => (Input::Png(body), None, None),
-        _ if content_type.is_json() => {
-            let Object(request): Object<PredictRequest> = from_json(&body)?;
-            (Input::Json(request.inputs), request.model, request.top_k)
+    let kind = Kind::of(request.headers())?;
+    let accepted = negotiate(request.headers(), kind.offers())?;
+    fits(&query, accepted)?;
+    let format = match kind {
+        Kind::Lines => {
+            return answer_in_bulk(app, reference, query, Incoming::lines(), accepted, request.into_body())
+                .await;
         }
-        _ => {
-            let detail = format!(
-                "the body is {content_type}; send `application/json`, `application/octet-stream` or `image/png`"
-            );
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        Kind::Whole(Format::Npy) if accepted != JSON => {
+            return answer_in_bulk(app, reference, query, Incoming::npy(), accepted, request.into_body())
+                .await;
+        }
+        Kind::Whole(format) => format,
+    };
+
+    check_length(request.headers())?;
+    let PredictBytes(body) = PredictBytes::from_request(request, app).await?;
+    let started = Instant::now();
+    let (input, body_model, body_wants) = match format {
+        Format::Raw => (Input::Raw(body, query.dtype.unwrap_or_default()), None, None),
+        Format::Npy => (Input::Npy(body), None, None),
+        Format::Png => (Input::Png(body, query.prepare), None, None),
+        Format::Json => {
+            let Object(request): Object<PredictRequest> = from_json(&body)?;
+            (Input::Json(request.inputs), request.model, Some((request.top_k, request.r#return)))
         }
     };
+    let wanted = Wanted::of(&query, body_wants)?;
     let reference = one_model(reference, body_model, query.model)?;
     let parsed = started.elapsed();
 
     let loaded = serving::served(app, &reference).await?;
     let ready = started.elapsed();
 
-    let top_k = checked_top_k(body_top_k.or(query_top_k), body_top_k.is_some(), &loaded)?;
-    let rows = check(input, &loaded)?;
+    let parts = wanted.check(&loaded)?;
+    let spec = &loaded.model.input;
+    let values = input.check(app, &loaded).await?;
+    let seen = parts.seen.then(|| values.clone());
+    let rows = as_seen(values, spec);
     let checked = started.elapsed();
     let outputs = serving::infer(&loaded, rows).await?;
     let inferred = started.elapsed();
@@ -181,53 +190,57 @@ async fn answer(
     let spent = Spent { parse: parsed + (checked - ready), load: ready - parsed, infer: inferred - checked };
     app.telemetry.predicted(outputs.n_rows(), spent);
     let timing = server_timing(&[("parse", spent.parse), ("load", spent.load), ("infer", spent.infer)]);
-    let version = &loaded.version;
-    let view = PredictView {
-        model: AnsweredBy {
-            name: version.model.clone(),
-            version: version.version,
-            id: version.id,
-            digest: version.digest.clone(),
-        },
-        predictions: outputs.predictions(top_k).map(PredictionView::from).collect(),
+    let body = if accepted == NPY {
+        answer::npy(&outputs, query.output.unwrap_or_default())
+    } else {
+        answer::json(&loaded, Predictions { outputs: &outputs, seen: seen.as_ref(), parts, input: spec })
     };
-    Ok(([("server-timing", ascii(&timing))], Json(view)).into_response())
+    let headers =
+        [(header::CONTENT_TYPE, HeaderValue::from_static(accepted)), (SERVER_TIMING, ascii(&timing))];
+    let mut response = (headers, body).into_response();
+    if accepted == NPY {
+        response.headers_mut().extend([model_version(&loaded)]);
+    }
+    Ok(response)
 }
 
-/// The one place that names the model; two that disagree are an error.
-fn one_model(path: Option<String>, body: Option<String>, query: Option<String>) -> Result<String, Problem> {
-    let mut named = [path, body, query].into_iter().flatten();
-    let Some(first) = named.next() else {
-        let detail = "name the model: `\"model\": \"digits@prod\"` in JSON, or `?model=digits@prod`";
-        return Err(Problem::invalid(vec![FieldError::new("/model", detail)]));
+/// Rows that are answered as they come.
+async fn answer_in_bulk(
+    app: &AppState,
+    reference: Option<String>,
+    query: PredictQuery,
+    incoming: Incoming,
+    accepted: &str,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted = Wanted::of(&query, None)?;
+    let loaded = serving::served(app, &one_model(reference, None, query.model)?).await?;
+    let parts = wanted.check(&loaded)?;
+    let outgoing = match accepted {
+        NPY => Outgoing::Npy(query.output.unwrap_or_default()),
+        _ => Outgoing::Lines(parts),
     };
-    match named.find(|other| *other != first) {
-        None => Ok(first),
-        Some(other) => {
-            let detail = format!("says `{other}`, but the request also names `{first}`; keep one of them");
-            Err(Problem::invalid(vec![FieldError::new("/model", detail)]))
+    bulk::answer(app, loaded, incoming, outgoing, body).await
+}
+
+fn model_version(loaded: &Loaded) -> (HeaderName, HeaderValue) {
+    (MODEL_VERSION, ascii(&format!("{}:{}", loaded.version.model, loaded.version.version)))
+}
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Whether what is asked for can stand in an answer of this type.
+fn fits(query: &PredictQuery, accepted: &str) -> Result<(), Problem> {
+    let (pointer, detail) = match accepted {
+        NPY if query.r#return.is_some() => {
+            ("?return", "is for answers in JSON; an npy file holds one array, which `?output=` names")
         }
-    }
-}
-
-fn checked_top_k(top_k: Option<Number>, in_body: bool, loaded: &Loaded) -> Result<usize, Problem> {
-    let n_classes = loaded.model.mlp.shape().n_classes();
-    let mut checker = Checker::default();
-    let domain = Whole { max: TOP_K.max.min(n_classes as u64), ..TOP_K };
-    let default = DEFAULT_TOP_K.min(n_classes) as u64;
-    let pointer = if in_body { "/top_k" } else { "?top_k" };
-    let top_k = checker.whole(pointer, top_k, domain, default);
-    checker.finish(top_k as usize)
-}
-
-fn check(input: Input, loaded: &Loaded) -> Result<Rows, Problem> {
-    let spec = &loaded.model.input;
-    match input {
-        Input::Json(rows) => rows.check(spec),
-        Input::Raw(body, Dtype::U8) => rows::from_bytes(body, spec),
-        Input::Raw(body, Dtype::F32) => rows::from_floats(&body, spec),
-        Input::Png(body) => rows::from_png(&body, spec),
-    }
+        JSON | NDJSON if query.output.is_some() => {
+            ("?output", "is for answers as npy; accept `application/x-npy`, or name parts in `?return=`")
+        }
+        _ => return Ok(()),
+    };
+    Err(Problem::parameter(pointer, detail))
 }
 
 /// `Server-Timing`, in milliseconds.
@@ -240,15 +253,6 @@ fn server_timing(parts: &[(&str, Duration)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_model_may_be_named_once_or_twice_the_same() {
-        let some = |name: &str| Some(name.to_owned());
-        assert_eq!(one_model(some("a"), None, None).unwrap(), "a");
-        assert_eq!(one_model(some("a"), some("a"), None).unwrap(), "a");
-        assert_eq!(one_model(some("a"), some("b"), None).unwrap_err().errors[0].pointer, "/model");
-        assert_eq!(one_model(None, None, None).unwrap_err().errors[0].pointer, "/model");
-    }
 
     #[test]
     fn timings_are_in_milliseconds() {

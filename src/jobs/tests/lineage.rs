@@ -21,7 +21,7 @@ fn ten_rows() -> Dataset {
         source: Source::Embedded,
         digest: "sha256:0".into(),
         description: "Ten rows.".into(),
-        input: InputSpec::Vector { n_features: 1 },
+        input: InputSpec::Vector { n_features: 1, columns: None },
         class_names: vec!["a".into(), "b".into(), "c".into()],
         train: table(),
         test: table(),

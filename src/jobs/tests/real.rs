@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub(super) fn tiny_model() -> Model {
     Model {
         mlp: Mlp::from_params(Shape { widths: vec![1, 2], output_relu: false }, &[0.5; 4]),
-        input: InputSpec::Vector { n_features: 1 },
+        input: InputSpec::Vector { n_features: 1, columns: None },
         class_names: vec!["a".into(), "b".into()],
         lineage: BTreeMap::new(),
     }
