@@ -1,6 +1,6 @@
 # Everything the project can do to itself. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help test clients check deny openapi figures bench bench-events bench-serve torture demo docker-check
+.PHONY: help test clients check deny openapi figures bench bench-events bench-serve torture fuzz demo docker-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,12 @@ $(PEERS)/installed: benches/peers/requirements.txt
 torture: ## a fault at every step of every write, 120 kills at random moments, 24 full disks (needs root)
 	LETHE_TORTURE=1 cargo test --locked --test survival -- --include-ignored --nocapture --test-threads 1
 	cargo test --locked --test health -- --ignored --nocapture
+
+fuzz: ## every decoder under a fuzzer, each for SECONDS (60) (installs cargo-fuzz)
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	set -e; for target in $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs))); do \
+		cargo fuzz run --sanitizer none $$target -- -max_total_time=$(or $(SECONDS),60) -max_len=4096; \
+	done
 
 figures: ## the pictures and numbers of the README, made by the program (needs MNIST)
 	cargo build --locked --release
