@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what should not happen ends it")]
 
 mod exchange;
+mod formats;
 mod python;
 mod server;
