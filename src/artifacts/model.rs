@@ -16,7 +16,7 @@ use super::Artifact;
 use super::file::{Read, Tensor, floats, json, write};
 use super::folder::digest;
 use crate::data::InputSpec;
-use crate::nn::{Mlp, Shape};
+use crate::nn::{BYTE_SCALE, Mlp, Shape};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const FORMAT: &str = "lethe.mlp.v1";
@@ -109,7 +109,7 @@ pub(super) fn network(file: &Read<'_>, shape: Shape) -> Result<Mlp, String> {
 /// What the network multiplies every input by.
 pub(super) fn scale(input: &InputSpec) -> f32 {
     match input {
-        InputSpec::Image { .. } => 1.0 / 255.0,
+        InputSpec::Image { .. } => BYTE_SCALE,
         InputSpec::Vector { .. } => 1.0,
     }
 }

@@ -68,7 +68,7 @@ impl Fault {
 }
 
 /// The first of `values` that no row of `input` can hold, with what it must be instead.
-fn first_bad(values: &[f32], input: &InputSpec) -> Option<(usize, &'static str)> {
+pub fn first_bad(values: &[f32], input: &InputSpec) -> Option<(usize, &'static str)> {
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
         return Some((index, "finite"));
     }

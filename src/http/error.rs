@@ -2,6 +2,7 @@
 //!
 //! A handler returns a [`Problem`]; `frame` writes the body (it knows the request id) and logs the cause.
 
+use super::v2;
 use crate::artifacts::ArtifactError;
 use crate::data::DataError;
 use crate::store::StoreError;
@@ -92,6 +93,16 @@ impl FieldError {
     }
 }
 
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pointer.is_empty() {
+            f.write_str(&self.detail)
+        } else {
+            write!(f, "`{}` {}", self.pointer, self.detail)
+        }
+    }
+}
+
 /// What a handler returns when it cannot answer.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -170,14 +181,22 @@ impl Problem {
     fn summarised(mut self) -> Self {
         self.detail = match &self.errors[..] {
             [] => "the request is not valid".to_owned(),
-            [one] if one.pointer.is_empty() => one.detail.clone(),
-            [one] => format!("`{}` {}", one.pointer, one.detail),
+            [one] => one.to_string(),
             many => format!("{} fields must change; see `errors`", many.len()),
         };
         self
     }
 
-    /// The body, as `application/problem+json`.
+    /// Everything that is wrong, for those who read one text alone.
+    fn in_one_text(&self) -> String {
+        match &self.errors[..] {
+            [] | [_] => self.detail.clone(),
+            many => many.iter().map(FieldError::to_string).collect::<Vec<_>>().join("; "),
+        }
+    }
+
+    /// The body, as `application/problem+json`. To the addresses of the Open Inference Protocol it says
+    /// what is wrong a second time, as that protocol wants it: in `error`.
     pub fn to_body(&self, instance: &str, request_id: &str) -> Vec<u8> {
         self.written(Some(instance), Some(request_id))
     }
@@ -197,6 +216,7 @@ impl Problem {
             code: self.code.name(),
             errors: &self.errors,
             request_id,
+            error: instance.is_some_and(v2::has).then(|| self.in_one_text()),
             members: &self.members,
         };
         serde_json::to_vec(&body).expect("a problem has string keys only")
@@ -215,6 +235,8 @@ struct ProblemBody<'a> {
     errors: &'a [FieldError],
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     #[serde(flatten)]
     members: &'a Map<String, Value>,
 }
@@ -296,6 +318,18 @@ mod tests {
         let body = String::from_utf8(problem.to_body("/runs", "r1")).unwrap();
         assert!(!body.contains("hunter2"), "{body}");
         assert!(body.contains(r#""request_id":"r1""#), "{body}");
+    }
+
+    #[test]
+    fn the_open_inference_protocol_is_told_everything_in_one_text() {
+        let problem =
+            Problem::invalid(vec![FieldError::new("/a", "must be 1"), FieldError::new("", "must be 2")]);
+        for (instance, error) in
+            [("/v2/models/m/infer", "`/a` must be 1; must be 2".into()), ("/v20", Value::Null)]
+        {
+            let body: Value = serde_json::from_slice(&problem.to_body(instance, "r1")).unwrap();
+            assert_eq!(body["error"], error, "{instance}");
+        }
     }
 
     #[test]

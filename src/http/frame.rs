@@ -19,7 +19,8 @@ use uuid::Uuid;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Routes whose successes are counted, and written down only where the log is to show every detail.
-const QUIET: [&str; 2] = ["/predict", "/models/{ref}/predict"];
+const QUIET: [&str; 4] =
+    ["/predict", "/models/{ref}/predict", "/v2/models/{ref}/infer", "/v2/models/{name}/versions/{v}/infer"];
 /// A caller's own request id longer than this is replaced.
 const MAX_REQUEST_ID: usize = 128;
 

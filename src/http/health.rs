@@ -24,13 +24,18 @@ pub async fn get_livez() -> Json<HealthView> {
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, description = "Ready", body = HealthView)))]
 pub async fn get_readyz(State(app): State<AppState>) -> Result<Json<HealthView>, Problem> {
+    ready(&app).await?;
+    Ok(Json(HealthView { status: "ok" }))
+}
+
+/// A problem while the server cannot work.
+pub async fn ready(app: &AppState) -> Result<(), Problem> {
     if app.shutdown.is_cancelled() {
         return Err(Problem::new(Code::Unavailable, "the server is ending").retry_after(5));
     }
     app.engine.store.ping().await.map_err(|error| {
         Problem::new(Code::Unavailable, "the database does not answer").retry_after(5).caused_by(error)
-    })?;
-    Ok(Json(HealthView { status: "ok" }))
+    })
 }
 
 /// What every other address answers while no connection is free.

@@ -34,6 +34,7 @@ mod serving;
 mod state;
 mod telemetry;
 mod unlearn;
+pub mod v2;
 mod view;
 mod webhooks;
 
@@ -45,7 +46,7 @@ use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{any, get};
 use std::time::Duration;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -97,6 +98,17 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(webhooks::list_webhooks))
         .routes(routes!(webhooks::get_webhook, webhooks::delete_webhook))
         .routes(routes!(webhooks::list_deliveries))
+        // the Open Inference Protocol
+        .routes(routes!(v2::metadata::get_v2_server))
+        .routes(routes!(v2::health::get_v2_live))
+        .routes(routes!(v2::health::get_v2_ready))
+        .routes(routes!(v2::metadata::get_v2_model))
+        .routes(routes!(v2::metadata::get_v2_version))
+        .routes(routes!(v2::metadata::get_v2_model_ready))
+        .routes(routes!(v2::metadata::get_v2_version_ready))
+        .routes(routes!(v2::config::get_v2_model_config))
+        .routes(routes!(v2::config::get_v2_version_config))
+        .routes(routes!(v2::repository::list_v2_index))
         // operations
         .routes(routes!(health::get_livez))
         .routes(routes!(health::get_readyz))
@@ -124,8 +136,11 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         once(importing).layer(RequestBodyLimitLayer::new(IMPORT_BODY_LIMIT)).layer(timeout(TIMEOUT));
 
     // they change nothing, so no key is needed; they bound their bodies themselves, so no layer is paid for
-    let predicting =
-        OpenApiRouter::new().routes(routes!(predict::predict)).routes(routes!(predict::predict_model));
+    let predicting = OpenApiRouter::new()
+        .routes(routes!(predict::predict))
+        .routes(routes!(predict::predict_model))
+        .routes(routes!(v2::infer::infer))
+        .routes(routes!(v2::infer::infer_version));
 
     let starting =
         OpenApiRouter::new().routes(routes!(runs::create_run)).routes(routes!(checkpoints::fork_run));
@@ -183,7 +198,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 pub fn router(state: AppState) -> Router {
     let once = from_fn_with_state(state.clone(), idempotency::idempotent);
     let (api, _) = api(|routes| routes.layer(once.clone())).split_for_parts();
-    framed(api.merge(pages()), state)
+    framed(api.merge(pages()).route("/v2/{*rest}", any(v2::not_offered)), state)
 }
 
 /// What a server without a free connection still answers: whether it lives, and that it is busy.
@@ -191,6 +206,8 @@ fn reserve_router(state: AppState) -> Router {
     let health = Router::new()
         .route("/livez", get(health::get_livez))
         .route("/readyz", get(health::get_readyz))
+        .route("/v2/health/live", get(v2::health::get_v2_live))
+        .route("/v2/health/ready", get(v2::health::get_v2_ready))
         .fallback(health::too_many_connections)
         .layer(RequestBodyLimitLayer::new(NO_BODY_LIMIT))
         .layer(timeout(TIMEOUT));

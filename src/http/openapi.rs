@@ -48,7 +48,7 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 /// These are `POST` for their bodies' sake: sent again, they answer the same again.
-const ONLY_READ: [&str; 2] = ["predict", "predict_model"];
+const ONLY_READ: [&str; 5] = ["predict", "predict_model", "infer", "infer_version", "list_v2_index"];
 
 fn changes_something(operation: &Operation) -> bool {
     operation.operation_id.as_deref().is_some_and(|id| !ONLY_READ.contains(&id))
@@ -189,6 +189,14 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("download_model", &[Code::ModelNotFound, Code::VersionRevoked]),
     ("predict", &[Code::ModelNotFound, Code::NotAcceptable, Code::VersionRevoked]),
     ("predict_model", &[Code::ModelNotFound, Code::NotAcceptable, Code::VersionRevoked]),
+    ("get_v2_model", OF_A_VERSION),
+    ("get_v2_version", OF_A_VERSION),
+    ("get_v2_model_ready", OF_A_VERSION),
+    ("get_v2_version_ready", OF_A_VERSION),
+    ("get_v2_model_config", OF_A_VERSION),
+    ("get_v2_version_config", OF_A_VERSION),
+    ("infer", INFERENCE),
+    ("infer_version", INFERENCE),
     ("create_webhook", &[Code::TooManyWebhooks]),
     ("get_webhook", &[Code::WebhookNotFound]),
     ("delete_webhook", &[Code::WebhookNotFound]),
@@ -197,6 +205,13 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("create_unlearn", OF_A_VERSIONS_ROWS),
     ("create_audit", OF_A_VERSIONS_ROWS),
 ];
+
+/// A version that is asked about itself.
+const OF_A_VERSION: &[Code] = &[Code::ModelNotFound, Code::VersionRevoked];
+
+/// The Open Inference Protocol's.
+const INFERENCE: &[Code] =
+    &[Code::ModelNotFound, Code::VersionRevoked, Code::InvalidHeader, Code::NotAcceptable];
 
 /// Work on a version and rows of its data.
 const OF_A_VERSIONS_ROWS: &[Code] = &[
@@ -230,6 +245,7 @@ fn problem_schema() -> RefOr<Schema> {
                                  "description": "JSON pointer into the body, `?name` of a query parameter or `{name}` of a path parameter" },
                     "detail": { "type": "string", "description": "What to change" } } } },
             "request_id": { "type": "string", "description": "As in `x-request-id` and the server's log" },
+            "error": { "type": "string", "description": "Under `/v2` alone: what to change, in one text" },
         },
     });
     RefOr::T(serde_json::from_value(schema).expect("a valid schema"))

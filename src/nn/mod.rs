@@ -42,7 +42,7 @@ pub use mlp::{Mlp, Shape};
 pub use probe::{Probe, Probed};
 pub use recipe::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Solver, Standard};
 pub use running::Running;
-pub use samples::{Features, Samples};
+pub use samples::{BYTE_SCALE, Features, Samples};
 pub use simd::kernel_family;
 pub use split::Split;
 pub use state::{Cursor, State};

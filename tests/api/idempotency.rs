@@ -207,7 +207,7 @@ async fn a_key_is_honoured_exactly_where_it_is_described() {
             let described = operation["parameters"]
                 .as_array()
                 .is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "Idempotency-Key"));
-            let only_reads = path.ends_with("/predict");
+            let only_reads = path.ends_with("/predict") || path.starts_with("/v2/");
             assert_eq!(described, method == "post" && !only_reads, "{method} {path}");
             let path =
                 path.replace("{id}", &Uuid::nil().to_string()).replace("{v}", "1").replace("{name}", "m");

@@ -22,4 +22,5 @@ mod runs;
 mod serving;
 mod shutdown;
 mod unlearn;
+mod v2;
 mod webhooks;

@@ -20,7 +20,7 @@ fn the_committed_file_is_what_the_code_says() {
 }
 
 /// Everything the interface has; a route that is added or lost must be added or removed here as well.
-const OPERATIONS: [&str; 42] = [
+const OPERATIONS: [&str; 54] = [
     "DELETE /models/{name}/aliases/{alias} delete_alias",
     "DELETE /runs/{id} delete_run",
     "DELETE /webhooks/{id} delete_webhook",
@@ -45,6 +45,15 @@ const OPERATIONS: [&str; 42] = [
     "GET /runs/{id}/metrics get_run_metrics",
     "GET /runs/{id}/report get_run_report",
     "GET /unlearn/methods list_unlearn_methods",
+    "GET /v2 get_v2_server",
+    "GET /v2/health/live get_v2_live",
+    "GET /v2/health/ready get_v2_ready",
+    "GET /v2/models/{name}/versions/{v} get_v2_version",
+    "GET /v2/models/{name}/versions/{v}/config get_v2_version_config",
+    "GET /v2/models/{name}/versions/{v}/ready get_v2_version_ready",
+    "GET /v2/models/{ref} get_v2_model",
+    "GET /v2/models/{ref}/config get_v2_model_config",
+    "GET /v2/models/{ref}/ready get_v2_model_ready",
     "GET /version get_version_info",
     "GET /webhooks list_webhooks",
     "GET /webhooks/{id} get_webhook",
@@ -60,6 +69,9 @@ const OPERATIONS: [&str; 42] = [
     "POST /runs/{id}/pause pause_run",
     "POST /runs/{id}/resume resume_run",
     "POST /unlearn create_unlearn",
+    "POST /v2/models/{name}/versions/{v}/infer infer_version",
+    "POST /v2/models/{ref}/infer infer",
+    "POST /v2/repository/index list_v2_index",
     "POST /webhooks create_webhook",
     "POST /webhooks/{id}/test test_webhook",
     "PUT /models/{name}/aliases/{alias} put_alias",

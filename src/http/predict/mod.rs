@@ -21,7 +21,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bulk::{Incoming, Outgoing};
-use input::{Input, as_seen};
+use input::Input;
 use request::{PredictQuery, PredictRequest, Wanted, one_model};
 use std::time::{Duration, Instant};
 
@@ -182,7 +182,7 @@ async fn answer(
     let spec = &loaded.model.input;
     let values = input.check(app, &loaded).await?;
     let seen = parts.seen.then(|| values.clone());
-    let rows = as_seen(values, spec);
+    let rows = serving::as_seen(values, spec);
     let checked = started.elapsed();
     let outputs = serving::infer(&loaded, rows).await?;
     let inferred = started.elapsed();

@@ -1,8 +1,8 @@
 //! A picture into the model's pixels.
 
 use super::super::error::{Code, FieldError, Problem};
+use super::super::serving::refusal;
 use super::super::state::AppState;
-use super::input::refusal;
 use crate::data::InputSpec;
 use crate::formats::picture::{self, Prepare};
 use crate::formats::{Fault, Values};

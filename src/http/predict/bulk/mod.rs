@@ -11,7 +11,6 @@ use super::super::order::ascii;
 use super::super::serving;
 use super::super::state::AppState;
 use super::answer::{PredictionView, Predictions};
-use super::input::as_seen;
 use super::request::{Output, Parts};
 use super::{NDJSON, NPY, model_version};
 use crate::formats::json::Id;
@@ -149,7 +148,7 @@ async fn answered(loaded: &Arc<Loaded>, block: Block, outgoing: Outgoing) -> Res
     let input = &loaded.model.input;
     let tells_rows = matches!(outgoing, Outgoing::Lines(parts) if parts.seen);
     let seen = tells_rows.then(|| values.clone());
-    let outputs = serving::infer(loaded, as_seen(values, input)).await?;
+    let outputs = serving::infer(loaded, serving::as_seen(values, input)).await?;
     let mut bytes = Vec::new();
     match outgoing {
         Outgoing::Npy(output) => output.write_npy(&outputs, &mut bytes),

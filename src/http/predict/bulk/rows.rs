@@ -2,7 +2,7 @@
 
 use super::super::super::error::{Code, FieldError, Problem};
 use super::super::super::extract::from_json;
-use super::super::input::refusal;
+use super::super::super::serving::refusal;
 use crate::data::InputSpec;
 use crate::formats::json::{Id, Line};
 use crate::formats::lines::{Lines, MAX_LINE, TooLong};
