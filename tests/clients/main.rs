@@ -7,3 +7,4 @@ mod exchange;
 mod formats;
 mod python;
 mod server;
+mod triton;

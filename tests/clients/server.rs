@@ -1,5 +1,6 @@
 //! A server process with models for the clients to ask.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -36,10 +37,16 @@ impl Server {
     pub async fn train(&self, model: &str, mode: &str, hyperparameters: &Value) {
         let order = json!({ "mode": mode, "dataset": "digits", "model": model, "seed": 5,
                             "hyperparameters": hyperparameters });
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = http.post(format!("{}/runs", self.url)).header("prefer", "wait=60").json(&order);
-        let run: Value = request.send().await.unwrap().json().await.unwrap();
+        let run = self.send(Method::POST, "/runs", &order).await;
         assert_eq!(run["status"], "succeeded", "{run}");
+    }
+
+    /// The JSON that this is answered with, once the work it starts is done.
+    pub async fn send(&self, method: Method, path: &str, body: &Value) -> Value {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request =
+            http.request(method, format!("{}{path}", self.url)).header("prefer", "wait=60").json(body);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 }
 
