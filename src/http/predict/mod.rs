@@ -6,7 +6,6 @@ mod input;
 mod picture;
 mod request;
 
-use super::PREDICT_BODY_LIMIT;
 use super::body::PredictBytes;
 use super::error::{Code, Problem};
 use super::extract::{ApiPath, ApiQuery, ContentType, Object, from_json, negotiate};
@@ -124,20 +123,6 @@ impl Kind {
     }
 }
 
-/// Refuses a body by its length alone, before any of it is read.
-fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
-    let length =
-        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > PREDICT_BODY_LIMIT as u64) {
-        let detail = format!(
-            "the body has more than {PREDICT_BODY_LIMIT} bytes; send a smaller one, or rows that are answered as they \
-             come: `{NDJSON}`, or `{NPY}` answered as `{NPY}`"
-        );
-        return Err(Problem::new(Code::PayloadTooLarge, detail));
-    }
-    Ok(())
-}
-
 async fn answer(
     app: &AppState,
     reference: Option<String>,
@@ -159,7 +144,6 @@ async fn answer(
         Kind::Whole(format) => format,
     };
 
-    check_length(request.headers())?;
     let PredictBytes(body) = PredictBytes::from_request(request, app).await?;
     let started = Instant::now();
     let (input, body_model, body_wants) = match format {

@@ -48,7 +48,7 @@ pub async fn pixels(
     let Ok(permit) = Arc::clone(&app.pictures).try_acquire_owned() else {
         let detail =
             "as many large pictures are being read as may be; try again in a moment, or send smaller ones";
-        return Err(Problem::new(Code::Unavailable, detail).retry_after(1));
+        return Err(Problem::new(Code::Overloaded, detail).retry_after(1));
     };
     let reading = tokio::task::spawn_blocking(move || {
         let values = read();

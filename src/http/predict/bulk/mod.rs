@@ -10,6 +10,7 @@ use super::super::error::{Code, FieldError, Problem};
 use super::super::order::ascii;
 use super::super::serving;
 use super::super::state::AppState;
+use super::super::telemetry::Spent;
 use super::answer::{PredictionView, Predictions};
 use super::request::{Output, Parts};
 use super::{NDJSON, NPY, model_version};
@@ -25,9 +26,13 @@ use rows::Block;
 use serde::Serialize;
 use std::io;
 use std::sync::Arc;
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 pub use rows::Rows as Incoming;
+
+/// Between two attempts to have a block answered by a server with too much to do.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +53,7 @@ pub async fn answer(
     body: Body,
 ) -> Result<Response, Problem> {
     let pieces = Pieces::new(body, app.shutdown.clone());
-    let mut reader = Reader { incoming, pieces, loaded };
+    let mut reader = Reader { incoming, pieces, loaded, tally: Tally::of(app) };
     let mut first = reader.block().await;
     if first.n_rows() == 0 {
         return Err(match first.end.take() {
@@ -56,6 +61,9 @@ pub async fn answer(
             _ => Problem::invalid(vec![FieldError::new("", "the body must have at least one row")]),
         });
     }
+    let end = first.end.take();
+    // a server with too much to do says so before it has begun
+    let first = answered(&reader.loaded, first, outgoing, &mut reader.tally).await?;
     let mut headers = HeaderMap::new();
     headers.extend([model_version(&reader.loaded)]);
     let head = match outgoing {
@@ -76,43 +84,40 @@ pub async fn answer(
             head.into()
         }
     };
-    Ok((headers, Body::from_stream(answers(reader, head, first, outgoing))).into_response())
+    Ok((headers, Body::from_stream(answers(reader, head, first, end, outgoing))).into_response())
 }
 
 /// The answer, a block at a time. An error cuts the connection.
 fn answers(
     mut reader: Reader,
     head: Bytes,
-    first: Block,
+    first: Bytes,
+    mut end: Option<Result<(), Problem>>,
     outgoing: Outgoing,
 ) -> impl Stream<Item = io::Result<Bytes>> {
     async_stream::try_stream! {
         if !head.is_empty() {
             yield head;
         }
-        let mut block = first;
-        loop {
-            let mut end = block.end.take();
+        yield first;
+        while end.is_none() {
+            let mut block = reader.block().await;
+            end = block.end.take();
             if block.n_rows() > 0 {
-                match answered(&reader.loaded, block, outgoing).await {
+                match answered_in_turn(&reader.loaded, block, outgoing, &mut reader.tally).await {
                     Ok(bytes) => yield bytes,
                     Err(problem) => end = Some(Err(problem)),
                 }
             }
-            match end {
-                None => block = reader.block().await,
-                Some(Ok(())) => break,
-                Some(Err(problem)) => {
-                    log(&problem);
-                    match outgoing {
-                        Outgoing::Lines(_) => yield last_line(&problem),
-                        Outgoing::Npy(_) => Err(io::Error::other(problem.detail))?,
-                    }
-                    // closed on bytes nobody has read, a connection is reset, and the last line lost on its way
-                    reader.pieces.drain().await;
-                    break;
-                }
+        }
+        if let Some(Err(problem)) = end {
+            log(&problem);
+            match outgoing {
+                Outgoing::Lines(_) => yield last_line(&problem),
+                Outgoing::Npy(_) => Err(io::Error::other(problem.detail))?,
             }
+            // closed on bytes nobody has read, a connection is reset, and the last line lost on its way
+            reader.pieces.drain().await;
         }
     }
 }
@@ -121,6 +126,28 @@ struct Reader {
     incoming: Incoming,
     pieces: Pieces,
     loaded: Arc<Loaded>,
+    tally: Tally,
+}
+
+/// What a request came to, counted however it ends.
+struct Tally {
+    app: AppState,
+    n_rows: usize,
+    spent: Spent,
+}
+
+impl Tally {
+    fn of(app: &AppState) -> Self {
+        Self { app: app.clone(), n_rows: 0, spent: Spent::default() }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if self.n_rows > 0 {
+            self.app.telemetry.predicted(self.n_rows, self.spent);
+        }
+    }
 }
 
 impl Reader {
@@ -130,11 +157,14 @@ impl Reader {
         // for a whole row, not for a byte of it
         let deadline = Instant::now() + self.pieces.patience();
         loop {
-            let block = match self.pieces.next(deadline).await {
+            let piece = self.pieces.next(deadline).await;
+            let started = std::time::Instant::now();
+            let block = match piece {
                 Ok(Some(piece)) => self.incoming.push(&piece, input),
                 Ok(None) => self.incoming.finish(input),
                 Err(problem) => Block::end(Err(problem)),
             };
+            self.tally.spent.parse += started.elapsed();
             if block.n_rows() > 0 || block.end.is_some() {
                 return block;
             }
@@ -142,13 +172,36 @@ impl Reader {
     }
 }
 
+/// The answers to a block, whenever there is room for it: what has been begun is not given up for want of it.
+async fn answered_in_turn(
+    loaded: &Loaded,
+    block: Block,
+    outgoing: Outgoing,
+    tally: &mut Tally,
+) -> Result<Bytes, Problem> {
+    loop {
+        match answered(loaded, block.clone(), outgoing, tally).await {
+            Err(problem) if problem.code == Code::Overloaded => sleep(PAUSE).await,
+            other => return other,
+        }
+    }
+}
+
 /// The answers to a block.
-async fn answered(loaded: &Arc<Loaded>, block: Block, outgoing: Outgoing) -> Result<Bytes, Problem> {
+async fn answered(
+    loaded: &Loaded,
+    block: Block,
+    outgoing: Outgoing,
+    tally: &mut Tally,
+) -> Result<Bytes, Problem> {
     let Block { values, ids, .. } = block;
     let input = &loaded.model.input;
     let tells_rows = matches!(outgoing, Outgoing::Lines(parts) if parts.seen);
     let seen = tells_rows.then(|| values.clone());
+    let started = std::time::Instant::now();
     let outputs = serving::infer(loaded, serving::as_seen(values, input)).await?;
+    tally.spent.infer += started.elapsed();
+    tally.n_rows += outputs.n_rows();
     let mut bytes = Vec::new();
     match outgoing {
         Outgoing::Npy(output) => output.write_npy(&outputs, &mut bytes),

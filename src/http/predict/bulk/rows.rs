@@ -10,7 +10,7 @@ use crate::formats::{Values, npy};
 use std::mem;
 
 /// Some rows, and whether any can follow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Block {
     pub values: Values,
     /// Of lines: what the client calls each row.
