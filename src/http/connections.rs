@@ -275,8 +275,10 @@ mod tests {
         let server = serving(Limits { ordinary: 2, reserve: 1, ..Limits::default() }).await;
         let (_one, two) = (held(server.address).await, held(server.address).await);
 
-        let health = until_closed(sent(server.address, get("/readyz")).await).await;
-        assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+        for path in ["/readyz", "/v2/health/ready"] {
+            let health = until_closed(sent(server.address, get(path)).await).await;
+            assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+        }
         let refused = until_closed(sent(server.address, get("/runs")).await).await;
         assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
         assert!(refused.contains("application/problem+json"), "{refused}");

@@ -307,6 +307,8 @@ async fn a_body_without_json_is_answered_as_it_is_accepted() {
     assert_eq!(floats(&binary[..40]), numbers(&by_json["outputs"][0]));
     assert_eq!(raw("application/json").await.json(), by_json);
     raw("text/html").await.problem(406, "not_acceptable");
+    let metrics = app.get("/metrics").await.text();
+    assert!(metrics.contains("\nlethe_predict_rows_count 3\n"), "{metrics}");
     let short = post_with(&app, INFER, &[("inference-header-content-length", "0")], vec![0; 783]).await;
     short.pointers(&[""]);
 }
@@ -356,10 +358,9 @@ async fn bad_requests_are_problems_with_an_error() {
 #[tokio::test]
 async fn problems_of_the_framework_have_an_error_too_and_only_under_v2() {
     let app = TestApp::start().await;
-    let declared = Request::post(INFER).header("content-length", (17 << 20).to_string());
-    let declared = declared.body(Body::empty()).unwrap();
+    let huge = vec![b' '; (16 << 20) + 1];
     for (answer, status, code) in [
-        (app.send(declared).await, 413, "payload_too_large"),
+        (post_with(&app, INFER, &[], huge).await, 413, "payload_too_large"),
         (app.get(INFER).await, 405, "method_not_allowed"),
         (app.put("/v2", &json!({})).await, 405, "method_not_allowed"),
         (app.get("/v2/").await, 404, "route_not_found"),

@@ -102,7 +102,7 @@ def check_errors(client, model, rows):
     refused("410", "was revoked", lambda: client.get_model_metadata(model, "1"))
     refused("422", "/inputs/0/shape", lambda: client.infer(model, [tensor(rows[:, :9])]))
     nan = tensor(np.full((1, 784), np.nan, np.float32), "FP32")
-    refused("422", "not be NaN", lambda: client.infer(model, [nan]))
+    refused("422", "not NaN", lambda: client.infer(model, [nan]))
     refused("422", "BOOL", lambda: client.infer(model, [tensor(rows > 0, "BOOL")]))
     score = InferRequestedOutput("score")
     refused("422", "score", lambda: client.infer(model, [tensor(rows)], outputs=[score]))

@@ -8,18 +8,18 @@ use utoipa::ToSchema;
 
 /// What a version answers to one inference.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct InferResponse {
-    pub model_name: String,
+pub struct InferResponse<'a> {
+    pub model_name: &'a str,
     /// The number of the version that answered.
     pub model_version: String,
     /// Of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    pub outputs: Vec<OutputTensor>,
+    pub outputs: Vec<OutputTensor<'a>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct OutputTensor {
+pub struct OutputTensor<'a> {
     name: OutputName,
     /// `BYTES` of classes, else the output's own.
     #[schema(value_type = String)]
@@ -30,7 +30,7 @@ pub struct OutputTensor {
     /// Row-major; absent if they are behind the JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<serde_json::Value>>)]
-    data: Option<Elements>,
+    data: Option<Elements<'a>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,8 +42,8 @@ pub struct BinaryData {
 /// A tensor's elements, row-major.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Elements {
-    Fp32(Vec<f32>),
+enum Elements<'a> {
+    Fp32(&'a [f32]),
     Int64(Vec<i64>),
     Bytes(Vec<String>),
 }
@@ -67,7 +67,7 @@ pub fn write(
     let mut binary = Vec::new();
     let tensors = wanted.iter().map(|wanted| tensor(outputs, class_names, wanted, &mut binary)).collect();
     let response = InferResponse {
-        model_name: version.model.clone(),
+        model_name: &version.model,
         model_version: version.version.to_string(),
         id,
         outputs: tensors,
@@ -79,7 +79,12 @@ pub fn write(
 }
 
 /// One tensor; its elements are put behind `binary` if they are wanted there.
-fn tensor(outputs: &Outputs, class_names: &[String], wanted: &Wanted, binary: &mut Vec<u8>) -> OutputTensor {
+fn tensor<'a>(
+    outputs: &'a Outputs,
+    class_names: &[String],
+    wanted: &Wanted,
+    binary: &mut Vec<u8>,
+) -> OutputTensor<'a> {
     let n_rows = outputs.n_rows();
     let numbers = match wanted.name {
         OutputName::Probabilities => outputs.probabilities(),
@@ -88,7 +93,7 @@ fn tensor(outputs: &Outputs, class_names: &[String], wanted: &Wanted, binary: &m
     };
     let (elements, shape) = match (wanted.name, wanted.n_best) {
         (OutputName::Label, _) => (Elements::Int64(outputs.labels().map(i64::from).collect()), vec![n_rows]),
-        (_, None) => (Elements::Fp32(numbers.to_vec()), vec![n_rows, outputs.n_classes()]),
+        (_, None) => (Elements::Fp32(numbers), vec![n_rows, outputs.n_classes()]),
         (_, Some(n_best)) => {
             let rows = numbers.chunks_exact(outputs.n_classes());
             let named = rows.flat_map(|row| best(row, n_best, class_names)).collect();
@@ -114,7 +119,7 @@ fn best(row: &[f32], n_best: usize, class_names: &[String]) -> Vec<String> {
     order.iter().map(|&class| format!("{}:{class}:{}", row[class], class_names[class])).collect()
 }
 
-impl Elements {
+impl Elements<'_> {
     fn datatype(&self) -> &'static str {
         match self {
             Self::Fp32(_) => "FP32",

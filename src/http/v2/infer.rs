@@ -73,7 +73,8 @@ async fn answer(
     let ready = started.elapsed();
     let wanted = request.wanted(loaded.n_classes())?;
     let id = request.id.clone();
-    let rows = request.rows(&loaded.model.input)?;
+    let input = &loaded.model.input;
+    let rows = serving::as_seen(request.rows(input)?, input);
     let checked = started.elapsed();
     let outputs = serving::infer(&loaded, rows).await?;
     let inferred = started.elapsed();

@@ -6,13 +6,12 @@
 use super::super::error::{FieldError, Problem};
 use super::super::extract::{Object, from_json, optional_object};
 use super::super::number::{Checker, Number, Whole};
-use super::super::serving::{as_seen, refusal};
+use super::super::serving::refusal;
 use super::body::split;
 use super::datatype::Datatype;
 use super::tensor::InputTensor;
 use crate::data::InputSpec;
-use crate::formats::{Dtype, raw};
-use crate::inference::Rows;
+use crate::formats::{Dtype, Values, raw};
 use bytes::Bytes;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -189,7 +188,7 @@ impl Request {
     }
 
     /// The rows to answer: see [`InputTensor::rows`].
-    pub fn rows(self, input: &InputSpec) -> Result<Rows, Problem> {
+    pub fn rows(self, input: &InputSpec) -> Result<Values, Problem> {
         match self.input {
             Input::Tensor(tensor, binary) => tensor.rows(binary, input),
             Input::Raw(body) => {
@@ -197,8 +196,7 @@ impl Request {
                     InputSpec::Image { .. } => Dtype::U8,
                     InputSpec::Vector { .. } => Dtype::F32,
                 };
-                let values = raw::decode(body, dtype, input).map_err(|fault| refusal(vec![fault]))?;
-                Ok(as_seen(values, input))
+                raw::decode(body, dtype, input).map_err(|fault| refusal(vec![fault]))
             }
         }
     }
@@ -271,10 +269,13 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for AtMost<T, 
 mod tests {
     use super::super::super::error::Code;
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::{option, sample::select};
     use serde_json::{Value, json};
 
-    static IMAGE: InputSpec = InputSpec::Image { height: 1, width: 2 };
-    static VECTOR: InputSpec = InputSpec::Vector { n_features: 2, columns: None };
+    const IMAGE: InputSpec = InputSpec::Image { height: 1, width: 2 };
+    const VECTOR: InputSpec = InputSpec::Vector { n_features: 2, columns: None };
 
     /// The request's JSON and what stands behind it, as one body.
     fn framed(json: &Value, binary: &[u8]) -> (Bytes, usize) {
@@ -282,7 +283,7 @@ mod tests {
         (Bytes::from([json.as_bytes(), binary].concat()), json.len())
     }
 
-    fn rows(json: &Value, binary: &[u8], input: &InputSpec) -> Result<Rows, Problem> {
+    fn rows(json: &Value, binary: &[u8], input: &InputSpec) -> Result<Values, Problem> {
         let (body, json_length) = framed(json, binary);
         Request::read(&body, Some(json_length))?.rows(input)
     }
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn numbers_of_every_type_and_place_become_the_same_rows() {
-        let expected = Rows::F32(vec![3.0, 0.0, 1.0, 2.0]);
+        let expected = Values::F32(vec![3.0, 0.0, 1.0, 2.0]);
         let binary = |size: usize, number: fn(u8) -> Vec<u8>| {
             let bytes: Vec<u8> = [3, 0, 1, 2].into_iter().flat_map(number).collect();
             assert_eq!(bytes.len(), 4 * size);
@@ -333,13 +334,12 @@ mod tests {
     }
 
     #[test]
-    fn images_have_three_shapes_and_are_scaled_as_in_training() {
+    fn images_have_three_shapes() {
         for shape in [json!([2, 2]), json!([2, 1, 2]), json!([2, 1, 1, 2])] {
             let bytes = rows(&binary_tensor("UINT8", &shape, 4), &[0, 255, 51, 7], &IMAGE).unwrap();
-            assert_eq!(bytes, Rows::U8(Bytes::from_static(&[0, 255, 51, 7])));
+            assert_eq!(bytes, Values::U8(Bytes::from_static(&[0, 255, 51, 7])));
             let floats = rows(&tensor("FP32", &shape, &json!([0, 255, 51, 7])), b"", &IMAGE).unwrap();
-            let scale = 1.0 / 255.0;
-            assert_eq!(floats, Rows::F32(vec![0.0, 1.0, 51.0 * scale, 7.0 * scale]));
+            assert_eq!(floats, Values::F32(vec![0.0, 255.0, 51.0, 7.0]));
         }
     }
 
@@ -375,17 +375,17 @@ mod tests {
     #[test]
     fn numbers_the_input_cannot_have_are_pointed_at() {
         for (datatype, data, input, pointer) in [
-            ("FP32", json!([0, 256]), IMAGE.clone(), "/inputs/0/data/1"),
-            ("FP32", json!([[0, -0.5]]), IMAGE.clone(), "/inputs/0/data/0/1"),
-            ("UINT8", json!([0.5, 0]), IMAGE.clone(), "/inputs/0/data/0"),
-            ("INT64", json!([0, 16_777_217]), VECTOR.clone(), "/inputs/0/data/1"),
-            ("FP32", json!([0, 1e39]), VECTOR.clone(), "/inputs/0/data/1"),
-            ("FP32", json!([0, null]), VECTOR.clone(), "/inputs/0/data/1"),
-            ("FP32", json!([0, true]), VECTOR.clone(), "/inputs/0/data/1"),
-            ("FP32", json!([[0], 1]), VECTOR.clone(), "/inputs/0/data/1"),
-            ("FP32", json!([0]), VECTOR.clone(), "/inputs/0/data"),
-            ("FP32", json!([[0], [1]]), VECTOR.clone(), "/inputs/0/data"),
-            ("FP32", json!("AAAA"), VECTOR.clone(), "/inputs/0/data"),
+            ("FP32", json!([0, 256]), IMAGE, "/inputs/0/data/1"),
+            ("FP32", json!([[0, -0.5]]), IMAGE, "/inputs/0/data/0/1"),
+            ("UINT8", json!([0.5, 0]), IMAGE, "/inputs/0/data/0"),
+            ("INT64", json!([0, 16_777_217]), VECTOR, "/inputs/0/data/1"),
+            ("FP32", json!([0, 1e39]), VECTOR, "/inputs/0/data/1"),
+            ("FP32", json!([0, null]), VECTOR, "/inputs/0/data/1"),
+            ("FP32", json!([0, true]), VECTOR, "/inputs/0/data/1"),
+            ("FP32", json!([[0], 1]), VECTOR, "/inputs/0/data/1"),
+            ("FP32", json!([0]), VECTOR, "/inputs/0/data"),
+            ("FP32", json!([[0], [1]]), VECTOR, "/inputs/0/data"),
+            ("FP32", json!("AAAA"), VECTOR, "/inputs/0/data"),
         ] {
             assert_refused(rows(&tensor(datatype, &json!([1, 2]), &data), b"", &input), pointer);
         }
@@ -442,7 +442,7 @@ mod tests {
             r["parameters"] = json!({ "priority": 1, "timeout": 2, "mine": "x" });
             r["inputs"][0]["parameters"] = json!({ "content_type": "np" });
         });
-        assert_eq!(unknown.unwrap(), Rows::F32(vec![1.0, 2.0]));
+        assert_eq!(unknown.unwrap(), Values::F32(vec![1.0, 2.0]));
     }
 
     #[test]
@@ -468,11 +468,39 @@ mod tests {
     #[test]
     fn raw_bodies_are_rows_of_the_inputs_own_type() {
         let raw = |body: &'static [u8], input| Request::raw(Bytes::from_static(body), true).rows(input);
-        assert_eq!(raw(&[1, 2, 3, 4], &IMAGE).unwrap(), Rows::U8(Bytes::from_static(&[1, 2, 3, 4])));
-        assert_eq!(raw(&[0; 8], &VECTOR).unwrap(), Rows::F32(vec![0.0, 0.0]));
+        assert_eq!(raw(&[1, 2, 3, 4], &IMAGE).unwrap(), Values::U8(Bytes::from_static(&[1, 2, 3, 4])));
+        assert_eq!(raw(&[0; 8], &VECTOR).unwrap(), Values::F32(vec![0.0, 0.0]));
         assert_refused(raw(&[1], &IMAGE), "");
         assert_refused(raw(&[0; 9], &VECTOR), "");
         assert_refused(raw(&[], &IMAGE), "");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_becomes_whole_rows_of_finite_numbers_or_a_problem(
+            datatype in select(&["UINT8", "INT16", "UINT64", "FP16", "FP32", "FP64"][..]),
+            shape in prop_oneof![select(vec![vec![1, 2], vec![2, 2], vec![2, 1, 1, 2]]), vec(-1_i64..5_000, 0..6)],
+            numbers in option::of(prop_oneof![vec(0_u16..300, 2..5), vec(0_u16..256, 4)]),
+            binary in option::of(prop_oneof![vec(any::<u8>(), 0..33), vec(any::<u8>(), 4), vec(any::<u8>(), 8)]),
+            wrong_by in prop_oneof![4 => Just(0_usize), 1 => 0_usize..500],
+        ) {
+            let size = binary.as_ref().map(Vec::len);
+            let binary = binary.unwrap_or_default();
+            let request = json!({ "inputs": [{ "name": "input", "datatype": datatype, "shape": shape,
+                                               "data": numbers, "parameters": { "binary_data_size": size } }] });
+            let (body, json_length) = framed(&request, &binary);
+            for input in [IMAGE, VECTOR] {
+                let read = Request::read(&body, Some(json_length + wrong_by)).and_then(|r| r.rows(&input));
+                let Ok(rows) = read else { continue };
+                let n_values = rows.len();
+                prop_assert!(n_values > 0 && n_values.is_multiple_of(2));
+                if let Values::F32(values) = rows {
+                    let is_image = matches!(input, InputSpec::Image { .. });
+                    let fits = |v: &f32| v.is_finite() && (!is_image || (0.0..=255.0).contains(v));
+                    prop_assert!(values.iter().all(fits), "{values:?}");
+                }
+            }
+        }
     }
 
     fn wanted(outputs: &Value) -> Result<Vec<Wanted>, Problem> {

@@ -3,14 +3,12 @@
 use super::super::error::{Code, FieldError, Problem};
 use super::super::extract::optional_object;
 use super::super::number::{Checker, Number, Whole};
-use super::super::serving::as_seen;
 use super::INPUT;
 use super::data::{JsonData, MAX_DIMENSIONS, NOT_EXACT};
 use super::datatype::Datatype;
 use super::request::AtMost;
 use crate::data::InputSpec;
 use crate::formats::{MAX_ROWS, Values, first_bad};
-use crate::inference::Rows;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -65,7 +63,7 @@ impl InputTensor {
     /// # Errors
     ///
     /// 422 at what must change; 400 if there is more or less behind the JSON than this tensor says.
-    pub fn rows(self, binary: Bytes, input: &InputSpec) -> Result<Rows, Problem> {
+    pub fn rows(self, binary: Bytes, input: &InputSpec) -> Result<Values, Problem> {
         if self.name != INPUT {
             return Err(refused(
                 "/name",
@@ -130,7 +128,7 @@ fn from_json(
     datatype: Datatype,
     shape: &[usize],
     input: &InputSpec,
-) -> Result<Rows, Problem> {
+) -> Result<Values, Problem> {
     if !data.fits(shape) {
         let detail = format!(
             "must have {} numbers in one list, or in lists of [{}], not {} in lists of [{}]",
@@ -152,7 +150,7 @@ fn from_binary(
     datatype: Datatype,
     shape: &[usize],
     input: &InputSpec,
-) -> Result<Rows, Problem> {
+) -> Result<Values, Problem> {
     let wanted = shape.iter().product::<usize>() * datatype.size();
     if binary.len() != wanted {
         let detail = format!(
@@ -164,7 +162,7 @@ fn from_binary(
         return Err(refused("/parameters/binary_data_size", detail));
     }
     if datatype == Datatype::Uint8 && matches!(input, InputSpec::Image { .. }) {
-        return Ok(Rows::U8(binary));
+        return Ok(Values::U8(binary));
     }
     // where it would stand in the JSON
     let pointer = |index: usize| format!("/data{}", super::data::pointer(shape, index));
@@ -173,9 +171,13 @@ fn from_binary(
 }
 
 /// Finite, and within the input's range.
-fn checked(values: Vec<f32>, input: &InputSpec, pointer: impl Fn(usize) -> String) -> Result<Rows, Problem> {
+fn checked(
+    values: Vec<f32>,
+    input: &InputSpec,
+    pointer: impl Fn(usize) -> String,
+) -> Result<Values, Problem> {
     match first_bad(&values, input) {
-        None => Ok(as_seen(Values::F32(values), input)),
+        None => Ok(Values::F32(values)),
         Some((index, wanted)) => {
             Err(refused(&pointer(index), format!("must be {wanted}, not {}", values[index])))
         }
