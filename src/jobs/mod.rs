@@ -267,7 +267,7 @@ impl Engine {
     /// `Revoked` if the version may not be used.
     pub async fn set_alias(&self, alias: ModelName, version: Version) -> Result<Alias, StartError> {
         self.detached(move |shared| async move {
-            shared.inference.load(&version).await?;
+            shared.have_in_memory(&version).await?;
             Ok(shared.store.set_alias(&version.model, &alias, version.id).await?)
         })
         .await
@@ -282,7 +282,7 @@ impl Engine {
     pub async fn revoke(&self, version: Uuid, replacement: Option<Version>) -> Result<Version, StartError> {
         self.detached(move |shared| async move {
             if let Some(replacement) = &replacement {
-                shared.inference.load(replacement).await?;
+                shared.have_in_memory(replacement).await?;
             }
             let revoked = shared.store.revoke(version, replacement.map(|version| version.id)).await?;
             shared.purge(version).await?;

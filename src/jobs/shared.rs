@@ -6,7 +6,7 @@ use super::hub::Hub;
 use super::lease::lease_from;
 use super::{Asked, Limits, Notice, StartError, blocking};
 use crate::artifacts::Artifacts;
-use crate::domain::{Checkpoint, Run, Status};
+use crate::domain::{Checkpoint, ModelRef, Run, Status, Version};
 use crate::inference::Inference;
 use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError, Terms};
 use chrono::{DateTime, Utc};
@@ -173,6 +173,19 @@ impl Shared {
         self.forget(id, fence);
         self.hub.tell(done.events.clone());
         Ok(done)
+    }
+
+    /// Loads a version that something is about to point at.
+    ///
+    /// # Errors
+    ///
+    /// `Revoked` if that is why it cannot be read.
+    pub(super) async fn have_in_memory(&self, version: &Version) -> Result<(), StartError> {
+        if let Err(error) = self.inference.load(version).await {
+            self.store.version(&ModelRef::Id(version.id), false).await?;
+            return Err(error.into());
+        }
+        Ok(())
     }
 
     /// Removes from memory and disk a revoked version's weights, and all that its run could be gone on with from.
