@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tracing::{Instrument, Level, Span};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -120,9 +120,25 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     headers.get(REQUEST_ID).filter(is_fine).cloned().unwrap_or_else(|| {
-        let id = Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
-        HeaderValue::try_from(id).expect("digits and hyphens")
+        let mut buffer = Uuid::encode_buffer();
+        let id = new_id().hyphenated().encode_lower(&mut buffer);
+        HeaderValue::from_str(id).expect("digits and hyphens")
     })
+}
+
+/// A UUIDv7 whose random part was drawn once and then counts: asking the system for random numbers takes as long as
+/// routing the request.
+fn new_id() -> Uuid {
+    static RANDOM: LazyLock<(u16, AtomicU64)> = LazyLock::new(|| {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        (high as u16, AtomicU64::new(low))
+    });
+    let (fixed, counter) = &*RANDOM;
+    let mut random = [0; 10];
+    random[..2].copy_from_slice(&fixed.to_be_bytes());
+    random[2..].copy_from_slice(&counter.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Builder::from_unix_timestamp_millis(now.as_millis() as u64, &random).into_uuid()
 }
 
 /// Errors made by the framework itself (405, 413, 408, …) have no problem attached: their status names one.
@@ -225,6 +241,15 @@ mod tests {
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
         let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap(), app.in_flight.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn ids_are_uuids_of_now_and_never_the_same() {
+        let ids: std::collections::BTreeSet<Uuid> = (0..10_000).map(|_| new_id()).collect();
+        assert_eq!(ids.len(), 10_000);
+        for id in ids {
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        }
     }
 
     #[tokio::test]

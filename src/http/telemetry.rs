@@ -8,13 +8,14 @@ use super::state::AppState;
 use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use std::borrow::Cow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 const CONTENT_TYPE: HeaderValue =
@@ -37,9 +38,39 @@ pub struct Telemetry {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
-    method: Cow<'static, str>,
-    route: String,
+    method: &'static str,
+    route: Route,
     status: u16,
+}
+
+/// A route's pattern, shared with the router.
+#[derive(Clone, Debug)]
+struct Route(Option<MatchedPath>);
+
+impl Route {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("-", MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Route {}
+
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Route {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -113,11 +144,8 @@ impl Telemetry {
         status: StatusCode,
         spent: Duration,
     ) {
-        let request = Request {
-            method: known(method),
-            route: route.map_or_else(|| "-".to_owned(), |route| route.as_str().to_owned()),
-            status: status.as_u16(),
-        };
+        let request =
+            Request { method: known(method), route: Route(route.cloned()), status: status.as_u16() };
         self.requests.get_or_create(&request).observe(spent.as_secs_f64());
     }
 
@@ -130,17 +158,9 @@ impl Telemetry {
 }
 
 /// Clients may make up methods: those are one label together.
-fn known(method: &Method) -> Cow<'static, str> {
-    const KNOWN: [Method; 7] = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::HEAD,
-        Method::OPTIONS,
-    ];
-    if KNOWN.contains(method) { Cow::Owned(method.as_str().to_owned()) } else { Cow::Borrowed("other") }
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    KNOWN.into_iter().find(|&known| known == method.as_str()).unwrap_or("other")
 }
 
 /// Counts and times, for Prometheus.

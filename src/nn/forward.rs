@@ -6,7 +6,6 @@ use super::kernels::elementwise::relu;
 use super::kernels::row::{self, Term};
 use super::loss::softmax;
 use super::panels::{BLOCK, PANEL, Panels};
-use super::samples::BYTE_SCALE;
 use super::{Features, Mlp, Samples, Shape};
 
 /// Buffers to answer rows with. A row's answer does not depend on how many are taken at a time, on its neighbours, or on
@@ -73,7 +72,7 @@ impl Row {
     fn logits(&mut self, mlp: &Mlp, features: Features<'_>, logits: &mut [f32]) {
         let Self { terms, activations: [input, output] } = self;
         let mut n_terms = match features {
-            Features::U8(bytes) => row::collect(bytes, |byte| f32::from(byte) * BYTE_SCALE, terms),
+            Features::U8(bytes) => row::collect_bytes(bytes, terms),
             Features::F32(values) => row::collect(values, |value| value, terms),
         };
         let shape = mlp.shape();

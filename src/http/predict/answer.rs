@@ -180,7 +180,11 @@ fn best(probabilities: &[f32], k: usize, top: &mut Vec<(u32, f32)>) {
 /// The whole answer as a JSON document.
 pub fn json(loaded: &Loaded, predictions: Predictions<'_>) -> Vec<u8> {
     let view = PredictView { model: AnsweredBy::of(&loaded.version), predictions };
-    serde_json::to_vec(&view).expect("an answer is lists and numbers")
+    // about what it takes, so that it need not grow
+    let n_numbers = view.predictions.outputs.n_rows() * (view.predictions.outputs.n_classes() + 12);
+    let mut bytes = Vec::with_capacity(256 + 12 * n_numbers);
+    serde_json::to_writer(&mut bytes, &view).expect("an answer is lists and numbers");
+    bytes
 }
 
 impl Output {

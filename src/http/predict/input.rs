@@ -33,7 +33,7 @@ impl Input {
             }
             Self::Raw(body, dtype) => raw::decode(body, dtype, input).map_err(|fault| refusal(vec![fault])),
             Self::Npy(body) => npy::decode(body, input).map_err(|fault| refusal(vec![fault])),
-            Self::Png(body, prepare) => picture::pixels(app, body, prepare, loaded).await,
+            Self::Png(body, prepare) => Box::pin(picture::pixels(app, body, prepare, loaded)).await,
         }
     }
 }

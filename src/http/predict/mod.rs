@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use bulk::{Incoming, Outgoing};
 use input::Input;
 use request::{PredictQuery, PredictRequest, Wanted, one_model};
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 const JSON: &str = "application/json";
@@ -129,17 +130,19 @@ async fn answer(
     query: PredictQuery,
     request: Request,
 ) -> Result<Response, Problem> {
+    // what is rare is boxed below: it would make the state of every request larger, which is moved about
     let kind = Kind::of(request.headers())?;
     let accepted = negotiate(request.headers(), kind.offers())?;
     fits(&query, accepted)?;
     let format = match kind {
         Kind::Lines => {
-            return answer_in_bulk(app, reference, query, Incoming::lines(), accepted, request.into_body())
-                .await;
+            let bulk =
+                answer_in_bulk(app, reference, query, Incoming::lines(), accepted, request.into_body());
+            return Box::pin(bulk).await;
         }
         Kind::Whole(Format::Npy) if accepted != JSON => {
-            return answer_in_bulk(app, reference, query, Incoming::npy(), accepted, request.into_body())
-                .await;
+            let bulk = answer_in_bulk(app, reference, query, Incoming::npy(), accepted, request.into_body());
+            return Box::pin(bulk).await;
         }
         Kind::Whole(format) => format,
     };
@@ -229,9 +232,13 @@ fn fits(query: &PredictQuery, accepted: &str) -> Result<(), Problem> {
 
 /// `Server-Timing`, in milliseconds.
 fn server_timing(parts: &[(&str, Duration)]) -> String {
-    let parts: Vec<_> =
-        parts.iter().map(|(name, spent)| format!("{name};dur={:.3}", spent.as_secs_f64() * 1e3)).collect();
-    parts.join(", ")
+    let mut timing = String::with_capacity(64);
+    for (name, spent) in parts {
+        let separator = if timing.is_empty() { "" } else { ", " };
+        let (whole, thousandths) = (spent.as_micros() / 1_000, spent.as_micros() % 1_000);
+        write!(timing, "{separator}{name};dur={whole}.{thousandths:03}").expect("a string takes everything");
+    }
+    timing
 }
 
 #[cfg(test)]
@@ -240,6 +247,7 @@ mod tests {
 
     #[test]
     fn timings_are_in_milliseconds() {
-        assert_eq!(server_timing(&[("parse", Duration::from_micros(1500))]), "parse;dur=1.500");
+        let parts = [("parse", Duration::from_micros(1_507)), ("infer", Duration::from_nanos(900))];
+        assert_eq!(server_timing(&parts), "parse;dur=1.507, infer;dur=0.000");
     }
 }

@@ -1,6 +1,7 @@
 //! The product of a single row: of the other matrix, only the rows are read that meet a number which is not zero.
 
 use super::{add_product, load, store};
+use crate::nn::samples::BYTE_SCALE;
 use crate::nn::simd::{LANES, Lane, Simd, vectorised};
 
 /// A number of the row that is not zero.
@@ -22,6 +23,25 @@ pub fn collect<T: Copy>(row: &[T], see: impl Fn(T) -> f32, terms: &mut [Term]) -
         // written in any case: there is no telling zeros from others ahead of time, and no branch to guess wrong
         terms[n] = Term { at: at as u32, x };
         n += usize::from(x != 0.0);
+    }
+    n
+}
+
+/// [`collect`] of image bytes: most of an image is dark, and dark in one piece.
+///
+/// # Panics
+///
+/// If `terms` is shorter than the row.
+pub fn collect_bytes(row: &[u8], terms: &mut [Term]) -> usize {
+    let mut n = 0;
+    for (chunk, bytes) in row.chunks(size_of::<u64>()).enumerate() {
+        if bytes.iter().all(|&byte| byte == 0) {
+            continue;
+        }
+        let first = chunk * size_of::<u64>();
+        let found = collect(bytes, |byte| f32::from(byte) * BYTE_SCALE, &mut terms[n..]);
+        terms[n..n + found].iter_mut().for_each(|term| term.at += first as u32);
+        n += found;
     }
     n
 }
