@@ -13,12 +13,6 @@ const URL: &str = "/models/digits/predict";
 const LINES: &str = "application/x-ndjson";
 const NPY: &str = "application/x-npy";
 
-async fn app_with_model() -> TestApp {
-    let app = TestApp::start().await;
-    app.train("digits", 1).await;
-    app
-}
-
 /// A row of grey pixels, different for every index.
 fn row(index: usize) -> Vec<u8> {
     (0..784).map(|pixel| ((pixel * 7 + index * 13) % 256) as u8).collect()
@@ -39,7 +33,7 @@ fn lines(answer: &Answer) -> Vec<Value> {
 
 #[tokio::test]
 async fn lines_and_arrays_are_answered_like_requests_of_their_own() {
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     let expected = app.post(URL, &json!({ "inputs": (0..5).map(row).collect::<Vec<_>>() })).await.json();
     let expected = expected["predictions"].as_array().unwrap();
 
@@ -71,7 +65,7 @@ async fn lines_and_arrays_are_answered_like_requests_of_their_own() {
 
 #[tokio::test]
 async fn what_is_wrong_before_the_first_row_has_its_own_status() {
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     for (body, pointer) in [("", ""), ("\n\n", ""), ("[1]\n", "/0"), ("\n{\"inputs\":7}\n", "/1/inputs")] {
         app.post_as(URL, LINES, body).await.pointers(&[pointer]);
     }
@@ -89,7 +83,7 @@ async fn what_is_wrong_before_the_first_row_has_its_own_status() {
 
 #[tokio::test]
 async fn what_is_wrong_later_is_told_on_the_last_line() {
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     let good = json!(row(0)).to_string();
     for (bad, code, status, pointer) in [
         ("[1]", "invalid_request", 422, json!("/2")),
@@ -147,7 +141,7 @@ async fn read_in_step(
 async fn two_hundred_thousand_rows_of_an_array_are_never_in_memory_together() {
     const N_ROWS: usize = 200_000;
     const ROWS_PER_PIECE: usize = 80;
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     let head = Bytes::from(npy::head("|u1", &[N_ROWS as u64, 784]));
     let rows = Bytes::from(vec![0; ROWS_PER_PIECE * 784]);
     let pieces = stream::iter([head]).chain(stream::repeat(rows).take(N_ROWS / ROWS_PER_PIECE));
@@ -162,7 +156,7 @@ async fn two_hundred_thousand_rows_of_an_array_are_never_in_memory_together() {
 async fn lines_are_read_no_faster_than_their_answers() {
     const N_PIECES: usize = 500;
     const ROWS_PER_PIECE: usize = 20;
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     let piece = Bytes::from(format!("{}\n", json!(vec![0; 784])).repeat(ROWS_PER_PIECE));
     let (body, asked) = counted(stream::repeat(piece).take(N_PIECES));
     let answer = app.open(&format!("{URL}?return="), LINES, LINES, body).await;

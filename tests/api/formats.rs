@@ -10,17 +10,6 @@ const URL: &str = "/models/digits/predict";
 const NPY: &str = "application/x-npy";
 const RAW: &str = "application/octet-stream";
 
-async fn app_with_model() -> TestApp {
-    let app = TestApp::start().await;
-    app.train("digits", 1).await;
-    app
-}
-
-async fn pixels(app: &TestApp, row: u32) -> Vec<u8> {
-    let row = app.get(&format!("/datasets/digits/rows/{row}?split=test")).await.json();
-    row["features"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u8).collect()
-}
-
 fn array(descr: &str, shape: &[u64], numbers: &[u8]) -> Vec<u8> {
     [&npy::head(descr, shape)[..], numbers].concat()
 }
@@ -39,8 +28,8 @@ fn numbers<'a>(answer: &'a Answer, descr: &str, shape: &[u64]) -> &'a [u8] {
 
 #[tokio::test]
 async fn arrays_and_base64_mean_the_same_as_lists() {
-    let app = app_with_model().await;
-    let two = [pixels(&app, 3).await, pixels(&app, 4).await].concat();
+    let app = TestApp::with_model().await;
+    let two = [app.pixels(3).await, app.pixels(4).await].concat();
     let rows: Vec<&[u8]> = two.chunks(784).collect();
     let expected = app.post(URL, &json!({ "inputs": rows })).await.json();
     assert_eq!(expected["predictions"].as_array().unwrap().len(), 2);
@@ -70,8 +59,8 @@ async fn arrays_and_base64_mean_the_same_as_lists() {
 
 #[tokio::test]
 async fn answers_as_arrays_are_the_numbers_of_the_answers_as_json() {
-    let app = app_with_model().await;
-    let two = [pixels(&app, 3).await, pixels(&app, 4).await].concat();
+    let app = TestApp::with_model().await;
+    let two = [app.pixels(3).await, app.pixels(4).await].concat();
     let told = app.post_as(&format!("{URL}?return=logits,probabilities"), RAW, two.clone()).await.json();
     let floats = |part: &str| {
         let rows = told["predictions"].as_array().unwrap().iter();
@@ -93,8 +82,8 @@ async fn answers_as_arrays_are_the_numbers_of_the_answers_as_json() {
 
 #[tokio::test]
 async fn an_answer_tells_what_was_asked_for() {
-    let app = app_with_model().await;
-    let pixels = pixels(&app, 3).await;
+    let app = TestApp::with_model().await;
+    let pixels = app.pixels(3).await;
     let names = |answer: &Answer| {
         let answer = answer.json();
         let mut names: Vec<String> = answer["predictions"][0].as_object().unwrap().keys().cloned().collect();
@@ -160,8 +149,8 @@ async fn seen(app: &TestApp, path: &str, picture: Vec<u8>) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_picture_is_made_like_those_of_the_training_and_the_answer_shows_it() {
-    let app = app_with_model().await;
-    let original = pixels(&app, 3).await;
+    let app = TestApp::with_model().await;
+    let original = app.pixels(3).await;
     let exact = png(28, &original);
     assert_eq!(seen(&app, "?return=seen", exact.clone()).await, original);
     assert_eq!(seen(&app, "?return=seen&prepare=none", exact.clone()).await, original);
@@ -184,7 +173,7 @@ async fn a_picture_is_made_like_those_of_the_training_and_the_answer_shows_it() 
 
 #[tokio::test]
 async fn bad_arrays_and_base64_are_pointed_at() {
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     let whole = array("|u1", &[2, 784], &[7; 1_568]);
     for body in [
         vec![],

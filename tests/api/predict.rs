@@ -9,16 +9,10 @@ async fn app_with_model() -> TestApp {
     app
 }
 
-async fn row(app: &TestApp, row: u32) -> (Vec<u8>, u64) {
-    let row = app.get(&format!("/datasets/digits/rows/{row}?split=test")).await.json();
-    let pixels = row["features"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u8).collect();
-    (pixels, row["label"].as_u64().unwrap())
-}
-
 #[tokio::test]
 async fn every_encoding_of_a_row_gives_the_same_answer() {
     let app = app_with_model().await;
-    let (pixels, label) = row(&app, 3).await;
+    let (pixels, label) = app.test_row(3).await;
     let by_json = app.post("/predict", &json!({ "model": "digits", "inputs": [pixels] })).await;
     assert_eq!(by_json.status, 200, "{}", by_json.text());
     let timing = by_json.header("server-timing");
@@ -53,7 +47,7 @@ async fn an_answer_does_not_depend_on_its_neighbours() {
     let app = app_with_model().await;
     let mut rows = Vec::new();
     for n in 0..200 {
-        rows.push(row(&app, n).await);
+        rows.push(app.test_row(n).await);
     }
     // enough rows to be computed off the async threads
     let body: Vec<u8> = rows.iter().cycle().take(1_000).flat_map(|(pixels, _)| pixels.clone()).collect();

@@ -162,6 +162,24 @@ impl TestApp {
         (status, Frames { body: response.into_body().into_data_stream(), buffer: String::new() })
     }
 
+    /// A server with `digits:1`, a small network after one epoch.
+    pub async fn with_model() -> Self {
+        let app = Self::start().await;
+        app.train("digits", 1).await;
+        app
+    }
+
+    /// Pixels and label of a test row of `digits`.
+    pub async fn test_row(&self, row: u32) -> (Vec<u8>, u64) {
+        let row = self.get(&format!("/datasets/digits/rows/{row}?split=test")).await.json();
+        let pixels = row["features"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u8).collect();
+        (pixels, row["label"].as_u64().unwrap())
+    }
+
+    pub async fn pixels(&self, row: u32) -> Vec<u8> {
+        self.test_row(row).await.0
+    }
+
     /// The run's log, as the table has it.
     pub async fn log(&self, run: &str) -> Vec<Value> {
         let page = self.get_as(&format!("/runs/{run}/events?limit=1000"), "application/json").await.json();

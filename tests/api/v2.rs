@@ -7,17 +7,6 @@ use serde_json::{Value, json};
 
 const INFER: &str = "/v2/models/digits/infer";
 
-async fn app_with_model() -> TestApp {
-    let app = TestApp::start().await;
-    app.train("digits", 1).await;
-    app
-}
-
-async fn pixels(app: &TestApp, row: u32) -> Vec<u8> {
-    let row = app.get(&format!("/datasets/digits/rows/{row}?split=test")).await.json();
-    row["features"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u8).collect()
-}
-
 /// A body of JSON and what stands behind it.
 async fn post_framed(app: &TestApp, path: &str, request: &Value, binary: &[u8]) -> Answer {
     let json = request.to_string();
@@ -78,7 +67,7 @@ async fn the_server_says_what_it_is_and_how_it_is() {
 
 #[tokio::test]
 async fn a_model_says_what_it_takes_and_answers() {
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     app.train("digits", 1).await;
     app.put("/models/digits/aliases/prod", &json!({ "version": 1 })).await.json();
     let expected = json!({
@@ -113,7 +102,7 @@ async fn a_model_says_what_it_takes_and_answers() {
 
 #[tokio::test]
 async fn models_that_are_not_there_or_revoked_are_problems_with_an_error() {
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     app.train("digits", 1).await;
     app.post("/models/digits/versions/1/revoke", &json!({ "replacement": 2 })).await.json();
     let request = json!({ "inputs": [json_tensor(&[0; 784])] });
@@ -165,8 +154,8 @@ async fn the_index_lists_every_version() {
 
 #[tokio::test]
 async fn tensors_say_what_predictions_say() {
-    let app = app_with_model().await;
-    let (first, second) = (pixels(&app, 1).await, pixels(&app, 2).await);
+    let app = TestApp::with_model().await;
+    let (first, second) = (app.pixels(1).await, app.pixels(2).await);
     let rows = [first.clone(), second.clone()].concat();
     let raw = app.post_as("/models/digits/predict", "application/octet-stream", rows.clone()).await.json();
     let expected = raw["predictions"].as_array().unwrap();
@@ -222,8 +211,8 @@ async fn tensors_say_what_predictions_say() {
 
 #[tokio::test]
 async fn outputs_come_behind_the_json_where_they_are_wanted_there() {
-    let app = app_with_model().await;
-    let input = json_tensor(&pixels(&app, 1).await);
+    let app = TestApp::with_model().await;
+    let input = json_tensor(&app.pixels(1).await);
     let json = app.post(INFER, &json!({ "inputs": [input] })).await.json();
     let (probabilities, logits) = (numbers(&json["outputs"][0]), numbers(&json["outputs"][1]));
     let label = &json["outputs"][2]["data"][0];
@@ -257,8 +246,8 @@ async fn outputs_come_behind_the_json_where_they_are_wanted_there() {
 
 #[tokio::test]
 async fn classes_may_be_asked_for_instead_of_numbers() {
-    let app = app_with_model().await;
-    let input = json_tensor(&pixels(&app, 1).await);
+    let app = TestApp::with_model().await;
+    let input = json_tensor(&app.pixels(1).await);
     let asked = |is_binary: bool| {
         json!({ "inputs": [input], "outputs": [
             { "name": "probabilities", "parameters": { "classification": 3, "binary_data": is_binary } } ] })
@@ -289,8 +278,8 @@ async fn classes_may_be_asked_for_instead_of_numbers() {
 
 #[tokio::test]
 async fn a_body_without_json_is_answered_as_it_is_accepted() {
-    let app = app_with_model().await;
-    let row = pixels(&app, 1).await;
+    let app = TestApp::with_model().await;
+    let row = app.pixels(1).await;
     let by_json = app.post(INFER, &json!({ "inputs": [json_tensor(&row)] })).await.json();
     let raw = |accept: &'static str| {
         let headers = [
@@ -315,7 +304,7 @@ async fn a_body_without_json_is_answered_as_it_is_accepted() {
 
 #[tokio::test]
 async fn bad_requests_are_problems_with_an_error() {
-    let app = app_with_model().await;
+    let app = TestApp::with_model().await;
     let good = json!({ "inputs": [json_tensor(&[0; 784])] });
     let length = "inference-header-content-length";
     for (headers, body, status, code) in [
