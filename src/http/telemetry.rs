@@ -16,7 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -101,6 +101,39 @@ pub struct Spent {
     pub load: Duration,
     /// Waiting for a thread, where rows take long, and computing.
     pub infer: Duration,
+}
+
+/// Tells the parts of a prediction's time apart: each goes from the end of the one before.
+#[derive(Debug)]
+pub struct Stopwatch {
+    since: Instant,
+    pub spent: Spent,
+}
+
+impl Stopwatch {
+    pub fn start() -> Self {
+        Self { since: Instant::now(), spent: Spent::default() }
+    }
+
+    pub fn parsed(&mut self) {
+        let lap = self.lap();
+        self.spent.parse += lap;
+    }
+
+    pub fn loaded(&mut self) {
+        let lap = self.lap();
+        self.spent.load += lap;
+    }
+
+    pub fn inferred(&mut self) {
+        let lap = self.lap();
+        self.spent.infer += lap;
+    }
+
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.since, now)
+    }
 }
 
 impl Default for Telemetry {

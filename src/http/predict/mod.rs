@@ -12,7 +12,7 @@ use super::extract::{ApiPath, ApiQuery, ContentType, Object, from_json, negotiat
 use super::order::ascii;
 use super::serving;
 use super::state::AppState;
-use super::telemetry::Spent;
+use super::telemetry::Stopwatch;
 use crate::inference::Loaded;
 use answer::{PredictView, PredictionView, Predictions};
 use axum::body::Body;
@@ -23,7 +23,7 @@ use bulk::{Incoming, Outgoing};
 use input::Input;
 use request::{PredictQuery, PredictRequest, Wanted, one_model};
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const JSON: &str = "application/json";
 const NPY: &str = "application/x-npy";
@@ -148,7 +148,7 @@ async fn answer(
     };
 
     let PredictBytes(body) = PredictBytes::from_request(request, app).await?;
-    let started = Instant::now();
+    let mut watch = Stopwatch::start();
     let (input, body_model, body_wants) = match format {
         Format::Raw => (Input::Raw(body, query.dtype.unwrap_or_default()), None, None),
         Format::Npy => (Input::Npy(body), None, None),
@@ -160,21 +160,21 @@ async fn answer(
     };
     let wanted = Wanted::of(&query, body_wants)?;
     let reference = one_model(reference, body_model, query.model)?;
-    let parsed = started.elapsed();
+    watch.parsed();
 
     let loaded = serving::served(app, &reference).await?;
-    let ready = started.elapsed();
+    watch.loaded();
 
     let parts = wanted.check(&loaded)?;
     let spec = &loaded.model.input;
     let values = input.check(app, &loaded).await?;
     let seen = parts.seen.then(|| values.clone());
     let rows = serving::as_seen(values, spec);
-    let checked = started.elapsed();
+    watch.parsed();
     let outputs = serving::infer(&loaded, rows).await?;
-    let inferred = started.elapsed();
+    watch.inferred();
 
-    let spent = Spent { parse: parsed + (checked - ready), load: ready - parsed, infer: inferred - checked };
+    let spent = watch.spent;
     app.telemetry.predicted(outputs.n_rows(), spent);
     let timing = server_timing(&[("parse", spent.parse), ("load", spent.load), ("infer", spent.infer)]);
     let body = if accepted == NPY {

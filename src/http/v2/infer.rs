@@ -6,7 +6,7 @@ use super::super::extract::{ApiPath, ContentType, negotiate};
 use super::super::order::ascii;
 use super::super::serving;
 use super::super::state::AppState;
-use super::super::telemetry::Spent;
+use super::super::telemetry::Stopwatch;
 use super::answer::{InferResponse, write};
 use super::body::{Framing, HEADER, HEADER_NAME};
 use super::request::{InferRequest, Request};
@@ -14,7 +14,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use std::time::Instant;
 
 const JSON: &str = "application/json";
 const BINARY: &str = "application/octet-stream";
@@ -66,20 +65,19 @@ async fn answer(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let started = Instant::now();
+    let mut watch = Stopwatch::start();
     let request = read(headers, body)?;
-    let parsed = started.elapsed();
+    watch.parsed();
     let loaded = serving::served(app, reference).await?;
-    let ready = started.elapsed();
+    watch.loaded();
     let wanted = request.wanted(loaded.n_classes())?;
     let id = request.id.clone();
     let input = &loaded.model.input;
     let rows = serving::as_seen(request.rows(input)?, input);
-    let checked = started.elapsed();
+    watch.parsed();
     let outputs = serving::infer(&loaded, rows).await?;
-    let inferred = started.elapsed();
-    let spent = Spent { parse: parsed + (checked - ready), load: ready - parsed, infer: inferred - checked };
-    app.telemetry.predicted(outputs.n_rows(), spent);
+    watch.inferred();
+    app.telemetry.predicted(outputs.n_rows(), watch.spent);
     let body = write(&loaded.version, &loaded.model.class_names, id, &outputs, &wanted);
     let media_type = HeaderValue::from_static(if body.json_length.is_some() { BINARY } else { JSON });
     let mut response = ([(header::CONTENT_TYPE, media_type)], body.bytes).into_response();
