@@ -36,6 +36,15 @@ use super::{Recipe, Reference, Split};
 use trainer::Trainer;
 pub(super) use trainer::size_bytes;
 
+/// The order in which the training rows are visited, epoch after epoch.
+pub(super) fn order(recipe: &Reference, mut rows: Vec<u32>) -> Vec<u32> {
+    if !recipe.faults.no_shuffle {
+        // once, before the first epoch: where the reference programs call their shuffle
+        order_rows(&mut rows, &mut Vec::new(), recipe.seed, Purpose::Order, 0);
+    }
+    rows
+}
+
 pub(super) fn train(
     whole: &Recipe,
     recipe: &Reference,
@@ -45,13 +54,9 @@ pub(super) fn train(
 ) -> Result<Trained, TrainError> {
     let samples = problem.train;
     let split = Split::new(whole, samples.n_rows(), problem.excluded);
-    let mut order = split.train.clone();
+    let order = order(recipe, split.train);
     if order.is_empty() {
         return Err(TrainError::NoRows);
-    }
-    if !recipe.faults.no_shuffle {
-        // once, before the first epoch: where the reference programs call their shuffle
-        order_rows(&mut order, &mut Vec::new(), recipe.seed, Purpose::Order, 0);
     }
     let batches = order.len().div_ceil(recipe.batch_size) as u64;
     let mut mlp = init(whole, samples.n_features(), samples.n_classes());
