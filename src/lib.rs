@@ -14,6 +14,7 @@ pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod diagnosis;
 pub mod domain;
 pub mod faults;
 pub mod formats;
