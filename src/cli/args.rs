@@ -46,7 +46,8 @@ pub struct TrainArgs {
     #[arg(long, default_value = "standard")]
     pub mode: ModeArg,
 
-    /// `digits` (drawn by the program) or `mnist`, or one of them with planted rows, as `digits-mislabelled`.
+    /// `digits` (drawn by the program) or `mnist`, or one of them with planted rows, as `digits-mislabelled`, or with
+    /// mostly random labels: `digits-noisy`.
     #[arg(long, default_value = "digits", value_name = "NAME")]
     pub dataset: String,
 

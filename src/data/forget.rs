@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn planted_rows_mean_those_that_were_trained_on() {
-        let planted = Planted { kind: PlantedKind::Mislabelled, rows: vec![1, 3, 5] };
+        let planted = Planted { kind: PlantedKind::Mislabelled, rows: vec![1, 3, 5], truth: None };
         let dataset = Dataset { planted: Some(planted), ..tiny() };
         let rows = |trained: &[u32]| resolve_forget_set(&ForgetSet::Planted, &dataset, trained);
         assert_eq!(rows(&ALL), Ok(vec![1, 3, 5]));

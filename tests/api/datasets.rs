@@ -8,9 +8,9 @@ async fn datasets_are_listed_with_what_is_here_and_what_is_not() {
     let app = TestApp::start().await;
     let list = app.get("/datasets").await.json();
     let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|entry| entry["name"].clone()).collect();
-    let derived = ["digits-mislabelled", "digits-canaries", "mnist-mislabelled", "mnist-canaries"];
     assert_eq!(names[..2], ["digits", "mnist"]);
-    assert_eq!(names[2..], derived);
+    assert_eq!(names[2..5], ["digits-mislabelled", "digits-canaries", "digits-noisy"]);
+    assert_eq!(names[5..], ["mnist-mislabelled", "mnist-canaries", "mnist-noisy"]);
     assert_eq!(list["data"][0]["source"], "embedded");
     assert_eq!(list["data"][1]["source"], json!(null));
     assert_eq!(list["data"][1]["n_train"], 60_000);
@@ -40,6 +40,8 @@ async fn planted_rows_are_counted_and_their_kind_is_told() {
     let canaries = app.get("/datasets/mnist-canaries").await.json();
     assert_eq!((&canaries["planted"], &canaries["n_planted"]), (&json!("canaries"), &json!(200)));
     assert_eq!(canaries["source"], json!(null), "its base has to be downloaded first");
+    let random = app.get("/datasets/digits-noisy").await.json();
+    assert_eq!((&random["planted"], &random["n_planted"]), (&json!("random_labels"), &json!(32_000)));
     let plain = app.get("/datasets/digits").await.json();
     assert_eq!((&plain["planted"], &plain["n_planted"]), (&json!(null), &json!(null)));
     assert_ne!(noisy["train_rows_by_class"], plain["train_rows_by_class"]);

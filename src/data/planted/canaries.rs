@@ -27,7 +27,7 @@ pub(super) fn plant(train: &mut Table, rows: &[u32], width: usize, n_classes: us
                 }
             }
         }
-        train.labels[row as usize] = label(row, n_classes, draws);
+        train.labels[row as usize] = draws.label(n_classes, row);
     }
 }
 
@@ -38,13 +38,8 @@ pub(super) fn lookalikes(table: &Table, rows: &[u32], width: usize, n_classes: u
         FeatureData::U8(_) => FeatureData::U8(noise.collect()),
         FeatureData::F32(_) => FeatureData::F32(noise.map(|grey| f32::from(grey) / 255.0).collect()),
     };
-    let labels = rows.iter().map(|&row| label(row, n_classes, draws)).collect();
+    let labels = rows.iter().map(|&row| draws.label(n_classes, row)).collect();
     Table { features, labels, subjects: None }
-}
-
-fn label(row: u32, n_classes: usize, draws: Draws) -> u32 {
-    let n_classes = u32::try_from(n_classes).expect("labels are u32, so classes are too");
-    draws.below(n_classes, Draw::Label, row)
 }
 
 /// The pixels of a row: dark, or lit by any grey above zero.

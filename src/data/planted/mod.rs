@@ -5,10 +5,12 @@
 //! them. Each entry is made from another dataset when it is opened, the same on every machine; the test table
 //! and every other row stay as they are.
 //!
-//! The rows are planted among those the default `standard` recipe trains on, chosen and changed by keyed hash.
+//! Rows that are there to be forgotten are planted among those the default `standard` recipe trains on; noise in the
+//! labels of a file spares none. Both are chosen and changed by keyed hash.
 
 mod canaries;
 mod mislabelled;
+mod random_labels;
 
 use super::catalogue::Entry;
 use super::mnist::{self, Writers};
@@ -24,6 +26,8 @@ pub enum PlantedKind {
     Mislabelled,
     /// Random noise with random labels, in place of 200 rows.
     Canaries,
+    /// Labels drawn uniformly from all classes, for four rows in five of the whole file, held-out ones too.
+    RandomLabels,
 }
 
 /// Which training rows were planted.
@@ -32,6 +36,8 @@ pub struct Planted {
     pub kind: PlantedKind,
     /// Sorted.
     pub rows: Vec<u32>,
+    /// What each of `rows` was labelled before; `None` where nothing would be right, as for noise.
+    pub truth: Option<Vec<u32>>,
 }
 
 /// A catalogue entry made from another one.
@@ -44,7 +50,7 @@ pub(super) struct Derived {
     digests: &'static [(&'static str, &'static str)],
 }
 
-pub(super) static DERIVED: [Derived; 4] = [
+pub(super) static DERIVED: [Derived; 6] = [
     Derived {
         name: "digits-mislabelled",
         base: digits::NAME,
@@ -61,6 +67,15 @@ pub(super) static DERIVED: [Derived; 4] = [
         digests: &[(
             digits::DIGEST,
             "sha256:09c87ae10aa807fa36df9911216c2d35420b5a77341a37997762b3239854de13",
+        )],
+    },
+    Derived {
+        name: "digits-noisy",
+        base: digits::NAME,
+        kind: PlantedKind::RandomLabels,
+        digests: &[(
+            digits::DIGEST,
+            "sha256:bd6c8c11c479e585a552e267ef73e7c9ad4eaecb36889b69982bd7647b8f02ef",
         )],
     },
     Derived {
@@ -90,6 +105,21 @@ pub(super) static DERIVED: [Derived; 4] = [
             (
                 Writers::Unknown.digest(),
                 "sha256:bf1d84bd59a89c7cec14fc0a54d960a33ba98f5bd6e9aca26162380332dcf132",
+            ),
+        ],
+    },
+    Derived {
+        name: "mnist-noisy",
+        base: mnist::NAME,
+        kind: PlantedKind::RandomLabels,
+        digests: &[
+            (
+                Writers::Known.digest(),
+                "sha256:f339919b4dfb437b6d677e1a13380bcb48bd191bc64574d9118b0b02d16cbfbc",
+            ),
+            (
+                Writers::Unknown.digest(),
+                "sha256:71f7f03a79e2ec1c22f7ca48a10c1185d9285e2cff68db3bbd4c9c6c1bb6db65",
             ),
         ],
     },
@@ -132,7 +162,10 @@ impl Derived {
             PlantedKind::Canaries => {
                 canaries::plant(&mut train, &rows, base.input.n_features(), base.n_classes(), draws);
             }
+            PlantedKind::RandomLabels => random_labels::plant(&mut train, &rows, base.n_classes(), draws),
         }
+        let truth =
+            self.kind.has_truth().then(|| rows.iter().map(|&row| base.train.labels[row as usize]).collect());
         let mut dataset = Dataset {
             name: self.name.to_owned(),
             version: base.version,
@@ -143,7 +176,7 @@ impl Derived {
             class_names: base.class_names.clone(),
             train,
             test: base.test.clone(),
-            planted: Some(Planted { kind: self.kind, rows }),
+            planted: Some(Planted { kind: self.kind, rows, truth }),
         };
         // what follows from a known base is known
         let known = self.digest(&base.digest).map(str::to_owned);
@@ -151,10 +184,16 @@ impl Derived {
         dataset
     }
 
-    /// The rows to plant: those of the smallest hashes among the rows a default recipe trains on. Sorted.
+    /// The rows to plant: those of the smallest hashes among the rows a default recipe trains on, or among all where
+    /// labels are noisy. Sorted.
     fn choose(&self, n_rows: u32) -> Vec<u32> {
         let draws = Draws { seed: self.kind.seed(), purpose: Purpose::Planted };
-        let mut rows = nn::Split::new(&Recipe::Standard(Standard::new(0)), n_rows as usize, &[]).train;
+        let mut rows = match self.kind {
+            PlantedKind::Mislabelled | PlantedKind::Canaries => {
+                nn::Split::new(&Recipe::Standard(Standard::new(0)), n_rows as usize, &[]).train
+            }
+            PlantedKind::RandomLabels => (0..n_rows).collect(),
+        };
         rows.sort_unstable_by_key(|&row| (draws.hash(Draw::Choice, row), row));
         rows.truncate(self.kind.n_rows(n_rows) as usize);
         rows.sort_unstable();
@@ -165,6 +204,7 @@ impl Derived {
         let planted = match self.kind {
             PlantedKind::Mislabelled => mislabelled::DESCRIPTION,
             PlantedKind::Canaries => canaries::DESCRIPTION,
+            PlantedKind::RandomLabels => random_labels::DESCRIPTION,
         };
         format!("{base} {planted}")
     }
@@ -175,6 +215,15 @@ impl PlantedKind {
         match self {
             Self::Mislabelled => n_train / 100,
             Self::Canaries => canaries::N_ROWS,
+            Self::RandomLabels => random_labels::n_rows(n_train),
+        }
+    }
+
+    /// Whether a planted row had a right label before.
+    const fn has_truth(self) -> bool {
+        match self {
+            Self::Mislabelled | Self::RandomLabels => true,
+            Self::Canaries => false,
         }
     }
 
@@ -183,6 +232,7 @@ impl PlantedKind {
         match self {
             Self::Mislabelled => 0,
             Self::Canaries => 1,
+            Self::RandomLabels => 2,
         }
     }
 }
@@ -191,25 +241,30 @@ impl Dataset {
     /// Rows made the way the planted ones were, but never planted: what such a row looks like to a network that
     /// was not trained on it. They are the non-members of a membership attack on planted rows.
     ///
-    /// One for each of `rows` of the table `from`, which must be rows no network is trained on; planted ones
-    /// among them are passed over. Mislabelled rows are those rows with another, wrong label, canaries fresh
-    /// noise. The same rows give the same lookalikes. `None` if nothing was planted here.
+    /// One for each of `rows` of the table `from`, which must be rows no network is trained on. Mislabelled rows are
+    /// those rows with another, wrong label, canaries fresh noise; planted ones among them are passed over. Rows with
+    /// random labels are those rows with a label drawn afresh, whatever was planted there: who draws does not look
+    /// at the label before. The same rows give the same lookalikes. `None` if nothing was planted here.
     ///
     /// # Panics
     ///
     /// If one of `rows` is past the end of the table.
     pub fn lookalikes(&self, from: Split, rows: &[u32]) -> Option<Table> {
         let planted = self.planted.as_ref()?;
-        let (table, is_planted): (_, &dyn Fn(&u32) -> bool) = match from {
-            Split::Train => (&self.train, &|row| planted.rows.binary_search(row).is_ok()),
+        let (table, is_passed_over): (_, &dyn Fn(&u32) -> bool) = match from {
+            Split::Train if planted.kind != PlantedKind::RandomLabels => {
+                (&self.train, &|row| planted.rows.binary_search(row).is_ok())
+            }
+            Split::Train => (&self.train, &|_| false),
             Split::Test => (&self.test, &|_| false),
         };
-        let rows: Vec<u32> = rows.iter().copied().filter(|row| !is_planted(row)).collect();
+        let rows: Vec<u32> = rows.iter().copied().filter(|row| !is_passed_over(row)).collect();
         let draws = Draws { seed: planted.kind.seed(), purpose: Purpose::Lookalike };
         let (width, n_classes) = (self.input.n_features(), self.n_classes());
         Some(match planted.kind {
             PlantedKind::Mislabelled => mislabelled::lookalikes(table, &rows, width, n_classes, draws),
             PlantedKind::Canaries => canaries::lookalikes(table, &rows, width, n_classes, draws),
+            PlantedKind::RandomLabels => random_labels::lookalikes(table, &rows, width, n_classes, draws),
         })
     }
 }
@@ -244,6 +299,12 @@ impl Draws {
     /// Uniform among 0 … `n` − 1, to within `n`/2⁶⁴.
     fn below(self, n: u32, draw: Draw, row: u32) -> u32 {
         ((u128::from(self.hash(draw, row)) * u128::from(n)) >> 64) as u32
+    }
+
+    /// Any class, all as likely.
+    fn label(self, n_classes: usize, row: u32) -> u32 {
+        let n_classes = u32::try_from(n_classes).expect("labels are u32, so classes are too");
+        self.below(n_classes, Draw::Label, row)
     }
 }
 

@@ -41,6 +41,47 @@ fn one_row_in_a_hundred_has_a_wrong_label_and_the_others_are_as_they_were() {
 }
 
 #[test]
+fn four_rows_in_five_have_random_labels_wherever_they_are_and_their_images_are_as_they_were() {
+    let base = digits::dataset();
+    let (_, dataset) = of_digits(PlantedKind::RandomLabels);
+    let planted = dataset.planted.as_ref().unwrap();
+    assert_eq!(planted.rows.len(), 32_000);
+    assert!(planted.rows.is_sorted_by(|a, b| a < b));
+    assert!(dataset.train.features == base.train.features && dataset.test == base.test);
+    assert!(dataset.train.subjects == base.train.subjects);
+    let mut distances = [0; 10];
+    for row in 0..40_000 {
+        let (old, new) = (base.train.labels[row as usize], dataset.train.labels[row as usize]);
+        if planted.rows.binary_search(&row).is_ok() {
+            distances[((new + 10 - old) % 10) as usize] += 1;
+        } else {
+            assert_eq!(old, new, "row {row}");
+        }
+    }
+    // uniform over all ten, the right label among them: six standard deviations (54) around 3,200 of each
+    assert!(distances.iter().all(|n| (2_880..3_520).contains(n)), "{distances:?}");
+    let held_out = nn::Split::new(&Recipe::Standard(Standard::new(3)), 40_000, &[]).held_out;
+    let hit = held_out.iter().filter(|row| planted.rows.binary_search(row).is_ok()).count();
+    let (hit, n) = (hit as f64, held_out.len() as f64);
+    assert!(
+        (hit / n - 0.8).abs() < 6.0 * (0.16 / n).sqrt(),
+        "held-out rows are spared no less: {hit} of {n}"
+    );
+}
+
+#[test]
+fn the_truth_about_rows_with_other_labels_is_kept() {
+    let base = digits::dataset();
+    for kind in [PlantedKind::Mislabelled, PlantedKind::RandomLabels] {
+        let planted = of_digits(kind).1.planted.unwrap();
+        let before: Vec<u32> = planted.rows.iter().map(|&row| base.train.labels[row as usize]).collect();
+        assert_eq!(planted.truth, Some(before));
+    }
+    let canaries = of_digits(PlantedKind::Canaries).1.planted.unwrap();
+    assert_eq!(canaries.truth, None, "noise is nothing in truth");
+}
+
+#[test]
 fn canaries_are_noise_with_random_labels() {
     let base = digits::dataset();
     let (_, dataset) = of_digits(PlantedKind::Canaries);
@@ -79,7 +120,7 @@ fn planted_rows_are_trained_on_by_default() {
 
 #[test]
 fn what_is_made_of_digits_is_what_its_digest_says() {
-    for kind in [PlantedKind::Mislabelled, PlantedKind::Canaries] {
+    for kind in [PlantedKind::Mislabelled, PlantedKind::Canaries, PlantedKind::RandomLabels] {
         let (derived, dataset) = of_digits(kind);
         assert_eq!(dataset.compute_digest(), derived.digests[0].1, "{}", derived.name);
         assert_eq!(dataset.digest, derived.digests[0].1);
@@ -102,8 +143,12 @@ fn what_is_made_of_mnist_is_what_its_digest_says_with_and_without_writers() {
         for derived in DERIVED.iter().filter(|derived| derived.base == mnist::NAME) {
             let dataset = derived.derive(&base);
             assert_eq!(Some(&*dataset.compute_digest()), derived.digest(&base.digest), "{}", derived.name);
-            let n_rows = dataset.planted.unwrap().rows.len();
-            assert_eq!(n_rows, if derived.kind == PlantedKind::Mislabelled { 600 } else { 200 });
+            let expected = match derived.kind {
+                PlantedKind::Mislabelled => 600,
+                PlantedKind::Canaries => 200,
+                PlantedKind::RandomLabels => 48_000,
+            };
+            assert_eq!(dataset.planted.unwrap().rows.len(), expected);
         }
     }
 }
@@ -125,6 +170,28 @@ fn lookalikes_of_mislabelled_rows_are_real_rows_with_wrong_labels() {
     let of_test = dataset.lookalikes(Split::Test, &[3]).unwrap();
     assert_eq!(pixels(&of_test, 0), pixels(&dataset.test, 3));
     assert_ne!(of_test.labels[0], dataset.test.labels[3]);
+}
+
+#[test]
+fn lookalikes_of_rows_with_random_labels_are_real_rows_with_labels_drawn_afresh() {
+    let base = digits::dataset();
+    let (_, dataset) = of_digits(PlantedKind::RandomLabels);
+    let held_out = nn::Split::new(&Recipe::Standard(Standard::new(3)), 40_000, &[]).held_out;
+    let made = dataset.lookalikes(Split::Train, &held_out).unwrap();
+    assert_eq!(made.n_rows(), held_out.len(), "rows whose labels are noise already can have others as well");
+    let agreeing = |labels: &[u32]| {
+        let pairs = held_out.iter().zip(&made.labels);
+        let n = pairs.filter(|&(&row, label)| labels[row as usize] == *label).count();
+        n as f64 / held_out.len() as f64
+    };
+    // one in ten is what chance gives: six standard deviations
+    let bound = 6.0 * (0.09 / held_out.len() as f64).sqrt();
+    for (whose, labels) in [("truth", &base.train.labels), ("planted", &dataset.train.labels)] {
+        assert!((agreeing(labels) - 0.1).abs() < bound, "{whose}: {}", agreeing(labels));
+    }
+    assert!((0..made.n_rows()).all(|i| pixels(&made, i as u32) == pixels(&base.train, held_out[i])));
+    let of_test = dataset.lookalikes(Split::Test, &[3]).unwrap();
+    assert_eq!(pixels(&of_test, 0), pixels(&dataset.test, 3));
 }
 
 #[test]
