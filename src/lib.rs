@@ -2,7 +2,7 @@
 //! and makes models forget, with measured evidence of how well.
 //!
 //! ```text
-//! http ──▶ jobs ──▶ unlearn ──▶ nn          (arrows: "uses"; never backwards)
+//! http ──▶ jobs ──▶ unlearn, checks ──▶ nn  (arrows: "uses"; never backwards)
 //!   │        │
 //!   └────────┴──▶ store, artifacts, data, formats, health, inference, webhooks, domain   (no axum in any of them)
 //! ```
@@ -11,6 +11,7 @@
 
 pub mod artifacts;
 pub mod chart;
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod data;

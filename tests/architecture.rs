@@ -83,6 +83,23 @@ fn unlearning_depends_on_the_training_core_alone() {
 }
 
 #[test]
+fn checks_of_the_data_depend_on_the_training_core_alone() {
+    let upper = [
+        "crate::unlearn",
+        "crate::jobs",
+        "crate::http",
+        "crate::store",
+        "crate::data",
+        "crate::domain",
+        "crate::cli",
+        "crate::artifacts",
+        "crate::health",
+    ];
+    assert_never_mentions("checks", &upper);
+    assert_never_mentions("checks", &OUTSIDE);
+}
+
+#[test]
 fn nothing_below_http_knows_axum() {
     let below = ["jobs", "store", "data", "domain", "artifacts", "chart", "formats", "inference", "webhooks"];
     for place in below {
@@ -148,7 +165,7 @@ fn kernels_leave_multiply_add_to_the_instruction_sets() {
 fn bits_never_depend_on_the_platforms_transcendental_functions() {
     let methods =
         [".exp()", ".ln()", ".log2()", ".sin()", ".cos()", ".powf(", ".tanh()", ".ln_1p()", ".exp_m1()"];
-    for place in ["nn", "unlearn", "data/digits"] {
+    for place in ["nn", "unlearn", "checks", "data/digits"] {
         for (path, text) in sources(place) {
             let is_test = path.ends_with("twin.rs") || path.ends_with("tests.rs");
             let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();

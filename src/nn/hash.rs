@@ -34,6 +34,8 @@ pub enum Purpose {
     Lookalike = 65,
     /// Which part of the rows a row falls into when models are trained without each part in turn.
     Fold = 66,
+    /// Which samples a check of the data looks at.
+    Check = 67,
 }
 
 /// A 64-bit hash of `(seed, purpose, epoch, row)`, uniform in each argument; [`keyed_hash_wide`] of a row id.
