@@ -16,12 +16,31 @@ use std::sync::{Mutex, PoisonError};
 pub struct Order<'a> {
     /// How the training in question is done; its seed is not used.
     pub recipe: Recipe,
-    /// At least two, at most [`Interval::MAX`](super::Interval::MAX).
+    /// Every variant is trained with these, at least two. The training in question, with which all are compared, is
+    /// trained with those that follow the last one too: see [`diagnose`].
     pub seeds: Vec<u64>,
     /// How far trials go at most; not further than the recipe itself, whose schedule they follow.
     pub epochs: u32,
     /// Training rows whose labels are probably wrong, sorted; `None` if that is not in question.
     pub suspected_rows: Option<&'a [u32]>,
+}
+
+impl Order<'_> {
+    /// The seeds of a variant, where so many are compared with the training in question.
+    fn seeds_of(&self, variant: Variant, n_compared: usize) -> Vec<u64> {
+        let mut seeds = self.seeds.clone();
+        if let (Variant::AsIs, Some(last)) = (variant, seeds.last().copied()) {
+            let n_more = n_controls(seeds.len(), n_compared) - seeds.len();
+            seeds.extend((1..=n_more as u64).map(|i| last.wrapping_add(i)));
+        }
+        seeds
+    }
+}
+
+/// Trainings of the one with which `k` others of `n` trainings each are compared: `√k` times as many give the narrowest
+/// intervals for the work (Dunnett 1955, J. Am. Stat. Assoc. 50:1096).
+fn n_controls(n: usize, k: usize) -> usize {
+    libm::ceil(n as f64 * libm::sqrt(k.max(1) as f64)) as usize
 }
 
 /// A training beside the one in question.
@@ -74,7 +93,16 @@ struct Job {
     reach: Reach,
 }
 
+/// How many trainings a diagnosis of `recipe` takes at most.
+pub fn n_trials(recipe: &Recipe, are_rows_suspected: bool, n_seeds: usize) -> usize {
+    let suspects = Suspect::of(recipe, are_rows_suspected);
+    let (first, second) = Variant::all(&suspects, recipe);
+    (first.len() - 1 + second.len()) * n_seeds + n_controls(n_seeds, suspects.len())
+}
+
 /// Trains the variants of a training, up to `n_threads` at a time, and says what they differ in.
+///
+/// The training in question has `√k` times the seeds of each of the `k` it is compared with first.
 ///
 /// What comes of it does not depend on the threads. Trials found in `known` are not trained again: they must be of the
 /// same order and problem.
@@ -99,7 +127,7 @@ pub fn diagnose(
 ) -> Result<Diagnosis, DiagnosisError> {
     let suspects = Suspect::of(&order.recipe, order.suspected_rows.is_some());
     let (first, second) = Variant::all(&suspects, &order.recipe);
-    let n_trials = (first.len() + second.len()) * order.seeds.len();
+    let n_trials = n_trials(&order.recipe, order.suspected_rows.is_some(), order.seeds.len());
     let mut lab = Lab {
         order,
         problem,
@@ -140,7 +168,7 @@ impl Lab<'_> {
         let mut jobs = Vec::new();
         let mut found: Vec<(Variant, u64, Option<Trial>)> = Vec::new();
         for &variant in variants {
-            for &seed in &self.order.seeds {
+            for seed in self.order.seeds_of(variant, self.suspects.len()) {
                 let known = self.known.iter().find(|trial| trial.variant == variant && trial.seed == seed);
                 if known.is_none() {
                     jobs.push(self.job(variant, seed));

@@ -16,7 +16,7 @@ mod tests;
 mod trial;
 mod verdict;
 
-pub use experiment::{Order, Variant, diagnose};
+pub use experiment::{Order, Variant, diagnose, n_trials};
 pub use interval::Interval;
 pub use report::{Diagnosis, Finding, OnItsOwn, Row, SeedCurve};
 pub use suspect::Suspect;

@@ -14,6 +14,7 @@ pub struct Diagnosis {
     pub cleared: Vec<Finding>,
     /// The finding as a sentence.
     pub summary: String,
+    /// Of every variant; the training as it is has more.
     pub seeds: Vec<u64>,
     /// How far trials went at most.
     pub epochs: u32,

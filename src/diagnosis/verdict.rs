@@ -78,7 +78,7 @@ impl Bench<'_> {
 
     /// Whether it learns backwards with most seeds.
     fn falls(&self, variant: Variant) -> bool {
-        2 * self.of(variant).filter(|trial| trial.fell_in.is_some()).count() > self.order.seeds.len()
+        2 * self.of(variant).filter(|trial| trial.fell_in.is_some()).count() > self.of(variant).count()
     }
 
     /// `variant` less `from` at the last epoch that all trials of both came to, and that epoch. `None` if either was not

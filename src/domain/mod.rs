@@ -15,7 +15,7 @@ pub use event::{Event, EventKind};
 pub use forget::{ForgetSet, MostMemorised, Sample};
 pub use model::{Alias, Made, ModelName, ModelRef, Origin, Selector, Version, VersionRef};
 pub use run::{
-    Audit, Best, Bound, DatasetRef, Kind, Only, Priority, Progress, Promote, Run, RunError, Source, Status,
-    Train, Unlearn, Verify, Work,
+    Audit, Best, Bound, DatasetRef, Diagnose, Kind, Only, Priority, Progress, Promote, Run, RunError, Source,
+    Status, Train, Unlearn, Verify, Work,
 };
 pub use webhook::{Delivery, DeliveryStatus, Disabled, DisabledReason, Secret, Webhook};

@@ -107,6 +107,7 @@ impl Status {
 pub enum Kind {
     Train,
     Unlearn,
+    Diagnose,
     Audit,
 }
 
@@ -116,6 +117,7 @@ pub enum Kind {
 pub enum Work {
     Train(Train),
     Unlearn(Unlearn),
+    Diagnose(Diagnose),
     Audit(Audit),
 }
 
@@ -124,6 +126,7 @@ impl Work {
         match self {
             Self::Train(_) => Kind::Train,
             Self::Unlearn(_) => Kind::Unlearn,
+            Self::Diagnose(_) => Kind::Diagnose,
             Self::Audit(_) => Kind::Audit,
         }
     }
@@ -148,6 +151,20 @@ pub struct Unlearn {
     pub verify: Verify,
     pub promote: Option<Promote>,
     pub revoke_parent: bool,
+}
+
+/// Find out which fault makes a training learn backwards. Nothing is published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnose {
+    /// How the training in question is done.
+    pub recipe: Recipe,
+    /// The run it was, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosed: Option<Uuid>,
+    /// Every variant is trained with so many seeds, that of the run and those that follow it.
+    pub n_seeds: u32,
+    /// How far they are trained at most.
+    pub epochs: u32,
 }
 
 /// Measure how well a version has forgotten rows. Nothing is published.
@@ -268,7 +285,7 @@ pub struct Run {
     pub id: Uuid,
     pub work: Work,
     pub status: Status,
-    /// The model name that gets the version this run publishes, or whose version it audits.
+    /// The model name that gets the version this run publishes, whose version it audits, or whose training it diagnoses.
     pub model: String,
     pub dataset: DatasetRef,
     pub seed: u64,

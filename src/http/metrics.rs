@@ -150,10 +150,10 @@ fn csv(columns: &BTreeMap<String, Vec<Option<f64>>>, n_rows: usize) -> String {
     text
 }
 
-/// Read what an unlearning run achieved, or what an audit found.
+/// Read what an unlearning run achieved, or what an audit or a diagnosis found.
 #[utoipa::path(get, path = "/runs/{id}/report", tag = "runs",
     params(("id" = Uuid, Path, description = "The run")),
-    responses((status = 200, description = "Before, after, and beside models that never saw the rows",
+    responses((status = 200, description = "Of forgetting: before, after, and beside models that never saw the rows. Of a diagnosis: causes, what is cleared, and every variant's curves",
                body = serde_json::Value)))]
 pub async fn get_run_report(
     State(app): State<AppState>,
@@ -168,8 +168,7 @@ pub async fn get_run_report(
 
 fn no_report(run: &Run) -> Problem {
     let detail = if run.work.kind() == Kind::Train {
-        "only unlearning runs and audits have a report; a training's measures are at its `/metrics`"
-            .to_owned()
+        "trainings have no report; their measures are at `/metrics`".to_owned()
     } else if run.status.is_terminal() {
         format!("run `{}` {} before it had a report", run.id, run.status.name())
     } else {
@@ -229,6 +228,9 @@ fn name_of(run: &Run) -> String {
     let what = match &run.work {
         crate::domain::Work::Train(train) => train.recipe.mode().name().to_owned(),
         crate::domain::Work::Unlearn(unlearn) => unlearn.method.name().to_owned(),
+        crate::domain::Work::Diagnose(diagnose) => {
+            format!("a diagnosis of {}", diagnose.recipe.mode().name())
+        }
         crate::domain::Work::Audit(_) => "audit".to_owned(),
     };
     format!("{what} on {}", run.dataset.name)

@@ -11,6 +11,7 @@ mod connections;
 mod control;
 pub mod dashboard;
 mod datasets;
+mod diagnoses;
 mod download;
 mod error;
 mod events;
@@ -142,8 +143,10 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(v2::infer::infer))
         .routes(routes!(v2::infer::infer_version));
 
-    let starting =
-        OpenApiRouter::new().routes(routes!(runs::create_run)).routes(routes!(checkpoints::fork_run));
+    let starting = OpenApiRouter::new()
+        .routes(routes!(runs::create_run))
+        .routes(routes!(checkpoints::fork_run))
+        .routes(routes!(diagnoses::create_diagnosis));
     let starting =
         once(starting).layer(RequestBodyLimitLayer::new(BODY_LIMIT)).layer(timeout(WAITING_TIMEOUT));
 

@@ -139,6 +139,7 @@ const WRITES: &[&str] = &[
     "fork_run",
     "create_unlearn",
     "create_audit",
+    "create_diagnosis",
     "import_model",
     "revoke_version",
     "put_alias",
@@ -204,6 +205,7 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("list_deliveries", &[Code::WebhookNotFound, Code::InvalidCursor]),
     ("create_unlearn", OF_A_VERSIONS_ROWS),
     ("create_audit", OF_A_VERSIONS_ROWS),
+    ("create_diagnosis", &[Code::InvalidHeader, Code::DatasetUnavailable]),
 ];
 
 /// A version that is asked about itself.

@@ -162,7 +162,7 @@ pub async fn create_run(
 }
 
 /// A dataset named in a body is a field of it, not an address.
-fn at_dataset(problem: Problem) -> Problem {
+pub fn at_dataset(problem: Problem) -> Problem {
     Problem::invalid(vec![super::error::FieldError::new("/dataset", problem.detail)])
 }
 

@@ -38,16 +38,16 @@ impl<T> PageView<T> {
 pub struct RunView {
     pub id: Uuid,
     pub kind: Kind,
-    /// Of a training run.
+    /// Of a training run, or of the training that is diagnosed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     pub status: Status,
-    /// The model that gets the version this run publishes, or whose version it audits.
+    /// The model that gets the version this run publishes, whose version it audits, or whose training it diagnoses.
     pub model: String,
     pub dataset: DatasetRef,
     /// Every number that decides the result, resolved.
     pub hyperparameters: Map<String, Value>,
-    /// Of a training run in mode `nn` or `debug`.
+    /// Likewise, in mode `nn` or `debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<Faults>,
     /// Of a training run that began where another was.
@@ -67,6 +67,9 @@ pub struct RunView {
     pub promote: Option<Promote>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoke_parent: Option<bool>,
+    /// Of a diagnosis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<DiagnosisView>,
     pub seed: u64,
     pub progress: Progress,
     pub best: Option<Best>,
@@ -87,6 +90,29 @@ pub struct RunView {
     /// By the pace of the epochs so far; while running only.
     pub estimated_finish: Option<DateTime<Utc>>,
     pub links: RunLinks,
+}
+
+/// How a training is diagnosed.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct DiagnosisView {
+    /// The run it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Uuid>,
+    /// How many seeds every variant is trained with.
+    pub seeds: u32,
+    /// How far variants are trained at most.
+    pub epochs: u32,
+}
+
+impl DiagnosisView {
+    fn of(work: &Work) -> Option<Self> {
+        match work {
+            Work::Diagnose(order) => {
+                Some(Self { run: order.diagnosed, seeds: order.n_seeds, epochs: order.epochs })
+            }
+            Work::Train(_) | Work::Unlearn(_) | Work::Audit(_) => None,
+        }
+    }
 }
 
 /// A forget set, lists of ids as their counts.
@@ -175,14 +201,19 @@ impl RunView {
                 let method = &unlearn.method;
                 (None, None, None, Some(method.name().to_owned()), method.hyperparameters())
             }
+            Work::Diagnose(diagnose) => {
+                let recipe = &diagnose.recipe;
+                let faults = hyperparameters::faults_of(recipe);
+                (Some(recipe.mode()), faults, None, None, hyperparameters::present(recipe))
+            }
             Work::Audit(_) => (None, None, None, None, Map::new()),
         };
         let unlearn = match &run.work {
-            Work::Train(_) | Work::Audit(_) => None,
+            Work::Train(_) | Work::Diagnose(_) | Work::Audit(_) => None,
             Work::Unlearn(unlearn) => Some(unlearn),
         };
         let (parent, forget, verify) = match &run.work {
-            Work::Train(_) => (None, None, None),
+            Work::Train(_) | Work::Diagnose(_) => (None, None, None),
             Work::Unlearn(unlearn) => {
                 (Some(unlearn.parent.clone()), Some(&unlearn.forget), Some(unlearn.verify))
             }
@@ -204,6 +235,7 @@ impl RunView {
             verify,
             promote: unlearn.and_then(|unlearn| unlearn.promote.clone()),
             revoke_parent: unlearn.map(|unlearn| unlearn.revoke_parent),
+            diagnosis: DiagnosisView::of(&run.work),
             seed: run.seed,
             progress: run.progress,
             best: run.best.clone(),

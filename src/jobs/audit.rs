@@ -148,7 +148,7 @@ impl Asked {
                     method: Some(last.method.clone()),
                 })
             }
-            (None, Some(Work::Train(_) | Work::Audit(_)) | None) => Err(Failure::failed(
+            (None, Some(Work::Train(_) | Work::Diagnose(_) | Work::Audit(_)) | None) => Err(Failure::failed(
                 "forget_set_invalid",
                 &"the version was never made to forget anything; say which rows it ought not to know",
             )),

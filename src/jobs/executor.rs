@@ -1,7 +1,7 @@
 //! The seam between the engine, which knows how runs live and end, and the work itself.
 
 use super::journal::Journal;
-use super::{audit, train, unlearn};
+use super::{audit, diagnose, train, unlearn};
 use crate::artifacts::{ArtifactError, Artifacts, Model};
 use crate::data::Catalogue;
 use crate::domain::{Run, RunError, Work};
@@ -64,7 +64,7 @@ impl From<ArtifactError> for Failure {
     }
 }
 
-/// The real work: training, unlearning and audits.
+/// The real work: training, unlearning, diagnoses and audits.
 #[derive(Clone, Debug)]
 pub(super) struct Workshop {
     pub(super) artifacts: Artifacts,
@@ -77,6 +77,7 @@ impl Executor for Workshop {
         match &run.work {
             Work::Train(order) => train::execute(self, run, order, journal).map(Outcome::Version),
             Work::Unlearn(order) => unlearn::execute(self, run, order, journal).map(Outcome::Version),
+            Work::Diagnose(order) => diagnose::execute(self, run, order, journal).map(Outcome::Report),
             Work::Audit(order) => audit::execute(self, run, order, journal).map(Outcome::Report),
         }
     }

@@ -4,7 +4,8 @@ use super::checkpoints::Checkpoints;
 use super::control::{Ask, Control};
 use super::patience::patiently;
 use super::shared::Shared;
-use crate::domain::{Best, Checkpoint, EventKind, Progress, Run, Work};
+use crate::diagnosis::Trial;
+use crate::domain::{Best, Checkpoint, Event, EventKind, Progress, Run, Work};
 use crate::health::{Alert, Data, Observed, Watcher};
 use crate::nn::{BatchReport, State};
 use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 const BATCH_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a run that is to be gone on with later may take to come to where it can. Then it stops anyway.
 const PARTING_PATIENCE: Duration = Duration::from_millis(50);
+/// The member of a `phase` event that holds a diagnosis's trial.
+const TRIAL: &str = "trial";
 /// Events read at once when a run starts again.
 const LOG_PAGE: u32 = 1_000;
 
@@ -71,8 +74,8 @@ pub(super) struct Journal<'a> {
     last_batch: Instant,
     batches: u64,
     last_whisper: Option<Instant>,
-    /// Epochs that earlier attempts logged, for whoever watches over the run's health.
-    past: Vec<Value>,
+    /// Epochs and trials that earlier attempts logged, for whoever goes on from there.
+    past: Vec<Event>,
     health: Option<Watcher>,
     /// What the guard saw last, for the next whisper.
     guard: Option<GuardReport>,
@@ -101,8 +104,8 @@ impl<'a> Journal<'a> {
                     if let Some(key) = key(event.kind, &event.data) {
                         *logged.entry(key).or_default() += 1;
                     }
-                    if event.kind == EventKind::Epoch {
-                        past.push(event.data);
+                    if event.kind == EventKind::Epoch || event.data.get(TRIAL).is_some() {
+                        past.push(event);
                     }
                 }
             }
@@ -304,7 +307,7 @@ impl<'a> Journal<'a> {
     /// which everything was told.
     pub(super) fn watch_health(&mut self, data: Data) {
         let mut watcher = Watcher::new(data);
-        for epoch in std::mem::take(&mut self.past) {
+        for Event { data: epoch, .. } in std::mem::take(&mut self.past) {
             let number =
                 epoch["epoch"].as_u64().and_then(|number| number.try_into().ok()).unwrap_or_default();
             if let Some(observed) = Observed::from_measures(number, |name| epoch[name].as_f64()) {
@@ -359,6 +362,32 @@ impl<'a> Journal<'a> {
     fn next_epoch(&mut self) {
         let now = Instant::now();
         (self.epoch_started, self.last_batch, self.first_batch) = (now, now, None);
+    }
+
+    /// The trials of a diagnosis that earlier attempts came to the end of.
+    pub(super) fn known_trials(&mut self) -> Vec<Trial> {
+        let past = std::mem::take(&mut self.past).into_iter();
+        // one that cannot be read is made again
+        past.filter_map(|mut event| serde_json::from_value(event.data[TRIAL].take()).ok()).collect()
+    }
+
+    /// From here on trials are told, of which so many of all their epochs were done before.
+    pub(super) fn begin_trials(&mut self, done: u32) {
+        self.head_start = f64::from(done);
+        self.begin();
+    }
+
+    /// Records a trial's end; `done` of `all` epochs lie behind.
+    pub(super) fn trial(&mut self, trial: &Trial, detail: &str, done: u32, all: u32) -> ControlFlow<()> {
+        let mut data = json!({ "phase": TRIAL, "detail": detail });
+        data[TRIAL] = json!(trial);
+        let progress = Some(Progress { epoch: done, epochs: all });
+        self.expect(f64::from(all), f64::from(done));
+        self.record(
+            &RunChange { progress, ..RunChange::default() },
+            &[NewEvent { kind: EventKind::Phase, data }],
+        )?;
+        self.halted()
     }
 
     /// Records what begins now: a machine-readable word and a sentence.

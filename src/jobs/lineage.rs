@@ -78,8 +78,8 @@ impl Lineage {
                     });
                     current.parent.ok_or(LineageError::Broken { version: current.id, what: "parent" })?
                 }
-                // it publishes none
-                Work::Audit(_) => {
+                // they publish none
+                Work::Diagnose(_) | Work::Audit(_) => {
                     return Err(LineageError::Broken { version: current.id, what: "training" });
                 }
             };

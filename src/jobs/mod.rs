@@ -7,6 +7,7 @@ mod audit;
 mod auto;
 mod checkpoints;
 mod control;
+mod diagnose;
 mod executor;
 mod forget;
 mod hub;
@@ -24,6 +25,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use diagnose::trial_bytes;
 pub use lineage::{Lineage, LineageError};
 
 use crate::artifacts::{ArtifactError, Artifacts, Model};
@@ -289,6 +291,11 @@ impl Engine {
             Ok(revoked)
         })
         .await
+    }
+
+    /// Threads that work on runs.
+    pub fn train_threads(&self) -> usize {
+        self.pool.shared.train_threads()
     }
 
     /// Hears everything of a run from now on. On `Lagged`, read the table again: it is the truth. The channel

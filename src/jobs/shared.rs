@@ -321,6 +321,10 @@ impl Shared {
         self.working().get(&id).cloned()
     }
 
+    pub(super) fn train_threads(&self) -> usize {
+        self.limits.train_threads.max(1)
+    }
+
     /// How many threads one of the runs at work may use now: an even share, rounded down, at least its own.
     pub(super) fn threads_for_one(&self) -> NonZeroUsize {
         let n_runs = self.working().len().max(1);

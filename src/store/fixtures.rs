@@ -110,7 +110,7 @@ pub(crate) async fn assert_consistent(store: &Store, id: Uuid) {
     assert_eq!(events.last().unwrap().kind == EventKind::Done, run.status.is_terminal());
     assert_eq!(run.finished_at.is_some(), run.status.is_terminal());
     assert_eq!(run.started_at.is_some(), run.attempt > 0);
-    let publishes = run.work.kind() != Kind::Audit;
+    let publishes = matches!(run.work.kind(), Kind::Train | Kind::Unlearn);
     assert_eq!(run.version.is_some(), publishes && run.status == Status::Succeeded);
     assert_eq!(run.error.is_some(), run.status == Status::Failed);
 }

@@ -207,6 +207,7 @@ const fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Train => "train",
         Kind::Unlearn => "unlearn",
+        Kind::Diagnose => "diagnose",
         Kind::Audit => "audit",
     }
 }

@@ -20,7 +20,7 @@ fn the_committed_file_is_what_the_code_says() {
 }
 
 /// Everything the interface has; a route that is added or lost must be added or removed here as well.
-const OPERATIONS: [&str; 54] = [
+const OPERATIONS: [&str; 55] = [
     "DELETE /models/{name}/aliases/{alias} delete_alias",
     "DELETE /runs/{id} delete_run",
     "DELETE /webhooks/{id} delete_webhook",
@@ -59,6 +59,7 @@ const OPERATIONS: [&str; 54] = [
     "GET /webhooks/{id} get_webhook",
     "GET /webhooks/{id}/deliveries list_deliveries",
     "POST /audits create_audit",
+    "POST /diagnoses create_diagnosis",
     "POST /models import_model",
     "POST /models/{name}/versions/{v}/revoke revoke_version",
     "POST /models/{ref}/predict predict_model",

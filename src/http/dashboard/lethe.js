@@ -204,12 +204,22 @@ const chart = {
 
 // ---------------------------------------------------------------- a run on the page
 
+/** What a run does, in a word or two. */
+function nameOf(run) {
+  switch (run.kind) {
+    case "train": return run.mode;
+    case "unlearn": return `forgetting (${run.method})`;
+    case "diagnose": return `diagnosis of ${run.mode}`;
+    default: return run.kind;
+  }
+}
+
 /** One run: its curves, its card, its event stream. */
 class Shown {
   constructor(run) {
     this.run = run;
     this.seq = 0;
-    this.name = run.mode ?? (run.kind === "audit" ? "audit" : `forgetting (${run.method ?? run.kind})`);
+    this.name = nameOf(run);
     this.tone = ["nn", "debug"].includes(run.mode) ? run.mode : "other";
     // which member of an epoch event feeds which curve
     this.curves = run.kind === "unlearn"
