@@ -247,6 +247,71 @@ impl AuditArgs {
     }
 }
 
+#[derive(Clone, Debug, Args)]
+pub struct DiagnoseArgs {
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// A training run to diagnose; without it, what a run of `--mode` would be.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["mode", "dataset", "settings", "faults", "seed"])]
+    pub run: Option<String>,
+
+    /// Training arithmetic.
+    #[arg(long, default_value = "nn")]
+    pub mode: ModeArg,
+
+    #[arg(long, default_value = "digits", value_name = "NAME")]
+    pub dataset: String,
+
+    /// A hyperparameter, its value in JSON: `--set learning_rate=0.5`.
+    #[arg(long = "set", value_name = "NAME=JSON", value_parser = parse_setting)]
+    pub settings: Vec<(String, Value)>,
+
+    /// Switches a fault of `nn` or `debug`: `--fault misaligned_labels=off`.
+    #[arg(long = "fault", value_name = "NAME=on|off", value_parser = parse_fault)]
+    pub faults: Vec<(String, bool)>,
+
+    /// The first seed.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// How many seeds every variant is trained with; 3 without it.
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+
+    /// How far variants are trained at most.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+
+    /// Start it and leave; needs a running server.
+    #[arg(long)]
+    pub detach: bool,
+}
+
+impl DiagnoseArgs {
+    pub fn request(&self) -> Value {
+        let mut request = Map::new();
+        let is_named = self.run.is_some();
+        set(
+            &mut request,
+            [
+                ("run", self.run.clone().map(Value::from)),
+                ("mode", (!is_named).then(|| self.mode.name().into())),
+                ("dataset", (!is_named).then(|| self.dataset.clone().into())),
+                (
+                    "hyperparameters",
+                    (!self.settings.is_empty()).then(|| self.settings.iter().cloned().collect()),
+                ),
+                ("faults", (!self.faults.is_empty()).then(|| self.faults.iter().cloned().collect())),
+                ("seed", self.seed.map(Value::from)),
+                ("seeds", self.seeds.map(Value::from)),
+                ("epochs", self.epochs.map(Value::from)),
+            ],
+        );
+        request.into()
+    }
+}
+
 /// What to forget: exactly one of these.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -468,6 +533,27 @@ mod tests {
         assert_eq!(audit("m --planted --verify quick --seed 4").unwrap(), asked);
         assert!(audit("m --planted --class 3").is_err());
         assert!(audit("").is_err());
+    }
+
+    #[test]
+    fn a_diagnosis_is_of_a_mode_or_of_a_run() {
+        #[derive(Debug, Parser)]
+        struct Diagnose {
+            #[command(flatten)]
+            args: DiagnoseArgs,
+        }
+        let diagnose = |line: &str| {
+            let parsed = Diagnose::try_parse_from(format!("lethe {line}").split_whitespace());
+            parsed.map(|diagnose| diagnose.args.request())
+        };
+        assert_eq!(diagnose("").unwrap(), json!({"mode": "nn", "dataset": "digits"}));
+        assert_eq!(diagnose("--run abc --seeds 4").unwrap(), json!({"run": "abc", "seeds": 4}));
+        let asked = json!({"mode": "standard", "dataset": "mnist", "hyperparameters": {"learning_rate": 0.5},
+                           "seed": 7, "epochs": 5});
+        let line = "--mode standard --dataset mnist --set learning_rate=0.5 --seed 7 --epochs 5";
+        assert_eq!(diagnose(line).unwrap(), asked);
+        assert_eq!(diagnose("--fault no_shuffle=off").unwrap()["faults"], json!({"no_shuffle": false}));
+        assert!(diagnose("--run abc --mode nn").is_err());
     }
 
     #[test]

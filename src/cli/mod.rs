@@ -6,6 +6,7 @@ mod audit;
 mod bench_unlearn;
 mod client;
 mod demo;
+mod diagnose;
 mod draw;
 mod error;
 mod follow;
@@ -20,7 +21,7 @@ mod unlearn;
 
 use crate::config::Config;
 use crate::http::serve;
-use args::{AuditArgs, Connection, PredictArgs, TrainArgs, UnlearnArgs};
+use args::{AuditArgs, Connection, DiagnoseArgs, PredictArgs, TrainArgs, UnlearnArgs};
 use bench_unlearn::BenchUnlearnArgs;
 use clap::{Parser, Subcommand};
 use demo::DemoArgs;
@@ -52,6 +53,8 @@ enum Command {
     Predict(PredictArgs),
     /// Make a model forget a class, rows or people.
     Unlearn(UnlearnArgs),
+    /// Find out which fault makes a training learn backwards.
+    Diagnose(DiagnoseArgs),
     /// Measure how well a version has forgotten, without changing it.
     Audit(AuditArgs),
     /// Measure every unlearning method on every kind of forget set, beside retraining; writes tables and a picture.
@@ -81,6 +84,10 @@ pub fn run() -> ExitCode {
         Command::Unlearn(args) => block_on(
             &config,
             with_server(&config, &args.connection, async |s| unlearn::unlearn(&args, s).await),
+        ),
+        Command::Diagnose(args) => block_on(
+            &config,
+            with_server(&config, &args.connection, async |s| diagnose::diagnose(&args, s).await),
         ),
         Command::Audit(args) => {
             block_on(&config, with_server(&config, &args.connection, async |s| audit::audit(&args, s).await))

@@ -9,6 +9,7 @@ mod audits;
 mod bulk;
 mod checkpoints;
 mod datasets;
+mod diagnoses;
 mod errors;
 mod events;
 mod exchange;
