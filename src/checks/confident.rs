@@ -4,15 +4,18 @@
 //! least the mean probability of that class over the rows that have its label: a threshold that does not ask an unsure
 //! model to be sure. Of several likely classes the most probable is taken; where the row's own label is as probable as
 //! that, its own. The confident joint counts rows by label and likely class; rows without a likely class are not counted.
+//! Calibrated to the number of rows of each label it says how many labels are wrong, and which are.
 
 use super::stats::wilson;
 
-/// Rows' likely classes and how many labels they speak against.
+/// What the probabilities of some rows say of their labels.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Confident {
-    /// Of each row, where there is one.
-    pub(super) likely: Vec<Option<u32>>,
-    pub(super) noise: Noise,
+    n_classes: usize,
+    /// Rows of each label.
+    n_rows: Vec<f64>,
+    /// The confident joint, label after label.
+    joint: Vec<f64>,
 }
 
 /// The estimated share of wrong labels.
@@ -27,11 +30,68 @@ impl Confident {
     /// `probabilities` are those of each row's classes, row after row, by a model that was not shown the row's label.
     pub(super) fn of(labels: &[u32], probabilities: &[f32], n_classes: usize) -> Self {
         let thresholds = thresholds(labels, probabilities, n_classes);
-        let rows = labels.iter().zip(probabilities.chunks_exact(n_classes));
-        let likely: Vec<Option<u32>> =
-            rows.map(|(&label, row)| likely_class(label, row, &thresholds)).collect();
-        let noise = noise(labels, &likely, n_classes);
-        Self { likely, noise }
+        let mut n_rows = vec![0.0; n_classes];
+        let mut joint = vec![0.0; n_classes * n_classes];
+        for (&label, row) in labels.iter().zip(probabilities.chunks_exact(n_classes)) {
+            n_rows[label as usize] += 1.0;
+            if let Some(likely) = likely_class(label, row, &thresholds) {
+                joint[label as usize * n_classes + likely as usize] += 1.0;
+            }
+        }
+        Self { n_classes, n_rows, joint }
+    }
+
+    /// Rows of `label` that were counted.
+    fn counted(&self, label: usize) -> f64 {
+        self.joint[label * self.n_classes..][..self.n_classes].iter().sum()
+    }
+
+    /// How many rows of `label` really are of `class`, by the joint calibrated to the number of rows each label has.
+    fn expected(&self, label: usize, class: usize) -> f64 {
+        let counted = self.counted(label);
+        let found = self.joint[label * self.n_classes + class];
+        if counted > 0.0 { self.n_rows[label] * found / counted } else { 0.0 }
+    }
+
+    pub(super) fn noise(&self) -> Noise {
+        let (mut wrong, mut rows, mut counted) = (0.0, 0.0, 0.0);
+        for label in (0..self.n_classes).filter(|&label| self.counted(label) > 0.0) {
+            wrong += self.n_rows[label] - self.expected(label, label);
+            rows += self.n_rows[label];
+            counted += self.counted(label);
+        }
+        let share = if rows > 0.0 { wrong / rows } else { 0.0 };
+        Noise { share, interval: wilson(share, counted) }
+    }
+
+    /// The rows with wrong labels, by their places, sorted: "prune by noise rate". Of every label, as many rows as are
+    /// expected to be of another class, those for which that class is ahead of the label by most; never one for which it
+    /// is behind.
+    pub(super) fn wrong(&self, labels: &[u32], probabilities: &[f32]) -> Vec<usize> {
+        let mut by_label = vec![Vec::new(); self.n_classes];
+        for (place, &label) in labels.iter().enumerate() {
+            by_label[label as usize].push(place);
+        }
+        let mut wrong = Vec::new();
+        for (label, places) in by_label.iter().enumerate() {
+            for class in (0..self.n_classes).filter(|&class| class != label) {
+                let lead = |place: usize| {
+                    let row = &probabilities[place * self.n_classes..];
+                    row[class] - row[label]
+                };
+                let mut ahead: Vec<(f32, usize)> = places
+                    .iter()
+                    .map(|&place| (lead(place), place))
+                    .filter(|&(lead, _)| lead > 0.0)
+                    .collect();
+                ahead.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+                let expected = self.expected(label, class).round() as usize;
+                wrong.extend(ahead.iter().take(expected).map(|&(_, place)| place));
+            }
+        }
+        wrong.sort_unstable();
+        wrong.dedup();
+        wrong
     }
 }
 
@@ -57,32 +117,6 @@ fn likely_class(label: u32, row: &[f32], thresholds: &[f64]) -> Option<u32> {
     Some(best.0)
 }
 
-/// Of each label's rows with a likely class, the part for which that is another, weighted by how many rows the label has
-/// in all: the calibration of the confident joint.
-fn noise(labels: &[u32], likely: &[Option<u32>], n_classes: usize) -> Noise {
-    #[derive(Clone, Copy, Default)]
-    struct Label {
-        rows: f64,
-        counted: f64,
-        other: f64,
-    }
-    let mut by_label = vec![Label::default(); n_classes];
-    for (&label, likely) in labels.iter().zip(likely) {
-        let of = &mut by_label[label as usize];
-        of.rows += 1.0;
-        if let Some(likely) = likely {
-            of.counted += 1.0;
-            of.other += f64::from(u8::from(*likely != label));
-        }
-    }
-    let known = by_label.iter().filter(|of| of.counted > 0.0);
-    let (wrong, rows) =
-        known.fold((0.0, 0.0), |(wrong, rows), of| (wrong + of.rows * of.other / of.counted, rows + of.rows));
-    let share = if rows > 0.0 { wrong / rows } else { 0.0 };
-    let counted: f64 = by_label.iter().map(|of| of.counted).sum();
-    Noise { share, interval: wilson(share, counted) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,13 +125,31 @@ mod tests {
     fn a_class_is_likely_from_the_mean_confidence_in_it_on() {
         // thresholds: class 0 (0.9 + 0.5) / 2 = 0.7, class 1 (0.8 + 0.3 + 0.1) / 3 = 0.4
         let labels = [0, 0, 1, 1, 1];
-        let probabilities = [0.9, 0.1, 0.5, 0.5, 0.2, 0.8, 0.7, 0.3, 0.9, 0.1];
+        let probabilities = [0.9, 0.1, 0.5, 0.5, 0.2, 0.8, 0.65, 0.35, 0.9, 0.1];
         let found = Confident::of(&labels, &probabilities, 2);
-        // the fourth falls short of class 0 by rounding alone: 0.7f32 < 0.7
-        assert_eq!(found.likely, [Some(0), Some(1), Some(1), None, Some(0)]);
+        // the fourth row reaches neither and is not counted
+        assert_eq!(found.joint, [1.0, 1.0, 1.0, 1.0]);
         // label 0: one of two; label 1: one of the two counted, for three
-        assert!((found.noise.share - (2.0 * 0.5 + 3.0 * 0.5) / 5.0).abs() < 1e-12);
-        assert!(found.noise.interval.0 < 0.5 && found.noise.interval.1 > 0.5);
+        let noise = found.noise();
+        assert!((noise.share - (2.0 * 0.5 + 3.0 * 0.5) / 5.0).abs() < 1e-12);
+        assert!(noise.interval.0 < 0.5 && noise.interval.1 > 0.5);
+        // of label 0 one row is expected to be wrong, but for none class 1 is ahead; of label 1 one and a half, rounded
+        assert_eq!(found.wrong(&labels, &probabilities), [3, 4]);
+    }
+
+    #[test]
+    fn as_many_rows_are_wrong_as_are_expected_to_be() {
+        let labels = [[0; 8], [1; 8]].concat();
+        let sure = |class: usize| [[0.9, 0.1], [0.1, 0.9]][class];
+        // of label 0 two are of class 1 and a third would rather be than not
+        let mut rows = vec![sure(0); 8];
+        (rows[2], rows[5], rows[7]) = (sure(1), sure(1), [0.45, 0.55]);
+        rows.extend([sure(1); 8]);
+        let probabilities = rows.concat();
+        let found = Confident::of(&labels, &probabilities, 2);
+        // two of the seven counted, for eight rows: 2.3
+        assert!((found.noise().share - 2.0 / 7.0 * 8.0 / 16.0).abs() < 1e-12);
+        assert_eq!(found.wrong(&labels, &probabilities), [2, 5]);
     }
 
     #[test]
@@ -106,19 +158,19 @@ mod tests {
         let labels: Vec<u32> = (0..30).map(|row| row % 3).collect();
         let row = |label: u32| (0..3).map(move |class| if class == label { 0.4 } else { 0.3 });
         let probabilities: Vec<f32> = labels.iter().flat_map(|&label| row(label)).collect();
-        assert_eq!(Confident::of(&labels, &probabilities, 3).noise.share, 0.0);
+        let found = Confident::of(&labels, &probabilities, 3);
+        assert!(found.noise().share == 0.0 && found.wrong(&labels, &probabilities).is_empty());
     }
 
     #[test]
     fn where_another_class_is_as_probable_the_label_has_it() {
-        let found = Confident::of(&[0, 1], &[0.5, 0.5, 0.5, 0.5], 2);
-        assert_eq!(found.likely, [Some(0), Some(1)]);
+        assert_eq!(Confident::of(&[0, 1], &[0.5, 0.5, 0.5, 0.5], 2).joint, [1.0, 0.0, 0.0, 1.0]);
     }
 
     #[test]
     fn classes_without_rows_are_never_likely_and_no_rows_say_nothing() {
         let found = Confident::of(&[0, 0], &[0.1, 0.9, 0.1, 0.9], 2);
-        assert_eq!(found.likely, [Some(0), Some(0)]);
-        assert_eq!(Confident::of(&[], &[], 2).noise, Noise { share: 0.0, interval: (0.0, 1.0) });
+        assert_eq!(found.joint, [2.0, 0.0, 0.0, 0.0]);
+        assert_eq!(Confident::of(&[], &[], 2).noise(), Noise { share: 0.0, interval: (0.0, 1.0) });
     }
 }

@@ -67,7 +67,7 @@ impl Labels {
             let most = votes.iter().copied().fold(0.0, f32::max);
             majority += usize::from(!near.is_empty() && votes[label as usize] == most);
         }
-        let noise = Confident::of(&own, &votes, n_classes).noise;
+        let noise = Confident::of(&own, &votes, n_classes).noise();
         let (noise_low, noise_high) = noise.interval;
         Ok(Self {
             n_samples: own.len() as u32,

@@ -37,6 +37,8 @@ pub struct Subject<'a> {
     pub test: Samples<'a>,
     /// Rows of `test`.
     pub tested: Vec<u32>,
+    /// Whether these are rows of the training table, of which the recipe keeps some for that.
+    pub tests_on_held_out: bool,
     /// Whether the rows are visited in another order than the file's, so that the file's does not matter.
     pub shuffled: bool,
 }
@@ -46,7 +48,7 @@ impl<'a> Subject<'a> {
     pub fn as_stored(train: Samples<'a>, test: Samples<'a>) -> Self {
         let rows = all_rows(train);
         let pairs = Pairs { features_of: rows.clone(), label_of: rows };
-        Self { train, pairs, test, tested: all_rows(test), shuffled: false }
+        Self { train, pairs, test, tested: all_rows(test), tests_on_held_out: false, shuffled: false }
     }
 
     /// What a training by `recipe` without the rows `excluded` (sorted) is shown and tested on.
@@ -61,10 +63,9 @@ impl<'a> Subject<'a> {
             pairs.label_of.sort_unstable();
             pairs.features_of.clone_from(&pairs.label_of);
         }
-        let split = Split::new(recipe, train.n_rows(), excluded);
-        let (test, tested) =
-            if split.tests_on_held_out { (train, split.held_out) } else { (test, all_rows(test)) };
-        Self { train, pairs, test, tested, shuffled }
+        let Split { held_out, tests_on_held_out, .. } = Split::new(recipe, train.n_rows(), excluded);
+        let (test, tested) = if tests_on_held_out { (train, held_out) } else { (test, all_rows(test)) };
+        Self { train, pairs, test, tested, tests_on_held_out, shuffled }
     }
 
     /// The label of every sample.

@@ -37,9 +37,9 @@ pub enum SuspectError {
 
 /// Finds, among `rows` (sorted), those whose label a network that was not trained on them finds unlikely.
 ///
-/// Cross-validation gives every row probabilities by a network that has not seen it; the off-diagonals of the confident
-/// joint are the suspects: rows whose likely class is not their label (Northcutt, Jiang & Chuang 2021, arXiv:1911.00068,
-/// method `C_{ỹ,y*}`). Each row falls into one of [`N_FOLDS`] parts by keyed hash of (`seed`, row).
+/// Cross-validation gives every row probabilities by a network that has not seen it, and confident learning (Northcutt,
+/// Jiang & Chuang 2021, arXiv:1911.00068; "prune by noise rate") says how many labels are wrong and which. Each row falls
+/// into one of [`N_FOLDS`] parts by keyed hash of (`seed`, row).
 ///
 /// The same arguments give the same bits on any number of threads. `keep_going` hears of mini-batches, though not of
 /// every one.
@@ -75,12 +75,12 @@ pub fn suspects(
     let labels: Vec<u32> = known.iter().map(|&(row, _)| samples.label(row as usize)).collect();
     let probabilities: Vec<f32> = known.iter().flat_map(|(_, answer)| answer).copied().collect();
     let found = Confident::of(&labels, &probabilities, n_classes);
-    let doubted = known.iter().zip(&labels).zip(&found.likely);
-    let doubted = doubted.filter(|((_, label), likely)| likely.is_some_and(|likely| likely != **label));
+    let wrong = found.wrong(&labels, &probabilities);
+    let noise = found.noise();
     Ok(Suspects {
-        rows: doubted.map(|(((row, _), _), _)| *row).collect(),
-        noise: found.noise.share,
-        noise_interval: found.noise.interval,
+        rows: wrong.into_iter().map(|place| known[place].0).collect(),
+        noise: noise.share,
+        noise_interval: noise.interval,
     })
 }
 

@@ -24,8 +24,17 @@ pub enum Code {
     Plateau,
     /// Most units of a hidden layer answer nothing to anything.
     DeadUnits,
-    /// Rows never trained on are recognised better than the ones trained on.
+    /// Rows never trained on are recognised better than the ones trained on, or labels contradict those of neighbours
+    /// before anything is trained.
     LabelNoiseSuspected,
+    /// Before the first epoch: a class has hardly any rows.
+    ClassImbalance,
+    /// Before the first epoch: rows are there twice, contradict each other, or are tested on as well.
+    DuplicateRows,
+    /// Before the first epoch: hardly a feature ever changes.
+    ConstantFeatures,
+    /// Before the first epoch: rows are visited in an order that tells their labels.
+    RowsInOrder,
 }
 
 impl Code {
@@ -37,6 +46,10 @@ impl Code {
             Self::Plateau => "plateau",
             Self::DeadUnits => "dead_units",
             Self::LabelNoiseSuspected => "label_noise_suspected",
+            Self::ClassImbalance => "class_imbalance",
+            Self::DuplicateRows => "duplicate_rows",
+            Self::ConstantFeatures => "constant_features",
+            Self::RowsInOrder => "rows_in_order",
         }
     }
 }
@@ -51,7 +64,7 @@ impl fmt::Display for Code {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     pub code: Code,
-    /// Behind this epoch it was raised; behind this one it began.
+    /// Behind this epoch it was raised; behind this one it began. 0 is before the first.
     pub epoch: u32,
     pub since_epoch: u32,
     /// What was seen, as a sentence.
@@ -114,6 +127,11 @@ pub struct Watcher {
 impl Watcher {
     pub fn new(data: Data) -> Self {
         Self { data, epochs: Vec::new(), raised: Vec::new() }
+    }
+
+    /// As [`new`](Self::new), where alerts of these codes have been raised already, by others.
+    pub fn behind(data: Data, raised: Vec<Code>) -> Self {
+        Self { raised, ..Self::new(data) }
     }
 
     /// The alerts that the next epoch gives rise to.

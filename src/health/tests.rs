@@ -123,6 +123,15 @@ fn a_watcher_that_sees_the_same_again_says_the_same() {
 }
 
 #[test]
+fn what_was_raised_before_the_first_epoch_is_not_raised_again() {
+    let noisy = |epoch| Observed { epoch, test_accuracy: 0.9, probe_accuracy: Some(0.3), ..FINE };
+    let mut watcher = Watcher::behind(DATA, vec![Code::LabelNoiseSuspected]);
+    assert!((1..5).all(|epoch| watcher.see(noisy(epoch)).is_empty()));
+    let mut watcher = Watcher::behind(DATA, vec![Code::DuplicateRows]);
+    assert_eq!((1..5).flat_map(|epoch| watcher.see(noisy(epoch))).count(), 1);
+}
+
+#[test]
 fn measures_are_found_by_their_names() {
     let all = |name: &str| (name != "dead_units").then_some(0.5);
     let observed = Observed::from_measures(3, all).unwrap();

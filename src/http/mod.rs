@@ -7,6 +7,7 @@ mod audits;
 mod body;
 mod catalogue;
 mod checkpoints;
+mod checks;
 mod connections;
 mod control;
 pub mod dashboard;
@@ -90,6 +91,7 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(datasets::list_datasets))
         .routes(routes!(datasets::get_dataset))
         .routes(routes!(datasets::get_dataset_row))
+        .routes(routes!(checks::get_dataset_checks))
         // models
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))

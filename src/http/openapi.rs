@@ -182,6 +182,7 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
             Code::NotAcceptable,
         ],
     ),
+    ("get_dataset_checks", &[Code::DatasetNotFound, Code::DatasetNotLocal, Code::DatasetUnavailable]),
     ("get_model", &[Code::ModelNotFound]),
     ("get_version", &[Code::ModelNotFound]),
     ("revoke_version", &[Code::ModelNotFound]),

@@ -6,7 +6,7 @@ use super::patience::patiently;
 use super::shared::Shared;
 use crate::diagnosis::Trial;
 use crate::domain::{Best, Checkpoint, Event, EventKind, Progress, Run, Work};
-use crate::health::{Alert, Data, Observed, Watcher};
+use crate::health::{Alert, Code, Data, Observed, Watcher};
 use crate::nn::{BatchReport, State};
 use crate::store::{Fence, NewEvent, RunChange, Store, StoreError};
 use crate::unlearn::GuardReport;
@@ -304,9 +304,9 @@ impl<'a> Journal<'a> {
     }
 
     /// From here on every epoch is looked at for signs that something is wrong; so are those of earlier attempts, of
-    /// which everything was told.
-    pub(super) fn watch_health(&mut self, data: Data) {
-        let mut watcher = Watcher::new(data);
+    /// which everything was told. Alerts of the codes `raised` have been raised already.
+    pub(super) fn watch_health(&mut self, data: Data, raised: Vec<Code>) {
+        let mut watcher = Watcher::behind(data, raised);
         for Event { data: epoch, .. } in std::mem::take(&mut self.past) {
             let number =
                 epoch["epoch"].as_u64().and_then(|number| number.try_into().ok()).unwrap_or_default();

@@ -6,6 +6,7 @@
 mod audit;
 mod auto;
 mod checkpoints;
+mod checks;
 mod control;
 mod diagnose;
 mod executor;
@@ -25,6 +26,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use checks::findings;
 pub use diagnose::trial_bytes;
 pub use lineage::{Lineage, LineageError};
 

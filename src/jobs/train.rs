@@ -1,11 +1,13 @@
 //! A run of kind `train`: a dataset, a recipe, a version.
 
+use super::checks::findings;
 use super::executor::{Failure, Product, Workshop};
 use super::journal::{Epoch, Journal};
 use crate::artifacts::Model;
+use crate::checks::{Check, Interrupted};
 use crate::data::{DataError, Dataset, DownloadProgress};
 use crate::domain::{DatasetRef, Run, Train};
-use crate::health::{Alert, Data};
+use crate::health::{Alert, Code, Data};
 use crate::nn::{self, BatchReport, EpochReport, Mlp, Probe, Problem, Samples, State, TrainError, Trained};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,8 +27,9 @@ pub(super) fn execute(
 ) -> Result<Product, Failure> {
     let dataset = open(workshop, &run.dataset, journal)?;
     let problem = Problem { train: dataset.train(), excluded: &[], test: dataset.test() };
+    let raised = check(&dataset, order, journal)?;
     journal.begin();
-    let trained = train(order, &problem, journal)?;
+    let trained = train(order, &problem, raised, journal)?;
     if !trained.completed {
         return Err(Failure::Stopped);
     }
@@ -57,14 +60,47 @@ pub(super) fn execute(
     })
 }
 
+/// Looks at the samples the training will be shown, and raises an alert for every warning; tells of which codes.
+fn check(dataset: &Dataset, order: &Train, journal: &mut Journal<'_>) -> Result<Vec<Code>, Failure> {
+    let n_threads = journal.threads();
+    let found = findings(dataset, Some(&order.recipe), n_threads, &mut || journal.halted());
+    let found = found.map_err(|Interrupted| Failure::Stopped)?;
+    let mut raised = Vec::new();
+    for finding in found.iter().filter(|finding| finding.is_warning()) {
+        let code = alert_code(&finding.check);
+        raised.push(code);
+        let alert = Alert { code, epoch: 0, since_epoch: 0, detail: finding.detail.clone() };
+        if journal.alert(&alert).is_break() {
+            return Err(Failure::Stopped);
+        }
+    }
+    Ok(raised)
+}
+
+const fn alert_code(check: &Check) -> Code {
+    match check {
+        Check::Labels(_) => Code::LabelNoiseSuspected,
+        Check::Balance(_) => Code::ClassImbalance,
+        Check::Duplicates(_) => Code::DuplicateRows,
+        Check::Constants(_) => Code::ConstantFeatures,
+        Check::Order(_) => Code::RowsInOrder,
+    }
+}
+
 /// Goes on from the newest checkpoint that fits; a run without one begins at the beginning, unless it is a fork, which
 /// has none.
-fn train(order: &Train, problem: &Problem<'_>, journal: &mut Journal<'_>) -> Result<Trained, Failure> {
-    journal.watch_health(Data {
+fn train(
+    order: &Train,
+    problem: &Problem<'_>,
+    raised: Vec<Code>,
+    journal: &mut Journal<'_>,
+) -> Result<Trained, Failure> {
+    let data = Data {
         n_classes: problem.train.n_classes(),
         n_test: problem.test.n_rows(),
         n_probe: Probe::n_rows_of(problem.train.n_rows()),
-    });
+    };
+    journal.watch_health(data, raised);
     let mut watch = Watch { journal, probe: None, samples: problem.train };
     while let Some(state) = watch.journal.resume() {
         match nn::resume(&order.recipe, problem, state, &mut watch) {

@@ -48,6 +48,37 @@ async fn planted_rows_are_counted_and_their_kind_is_told() {
 }
 
 #[tokio::test]
+async fn checks_see_the_rows_as_they_are_stored_or_as_a_mode_shows_them() {
+    let app = TestApp::start().await;
+    let stored = app.get("/datasets/digits/checks").await.json();
+    let digits = app.get("/datasets/digits").await.json();
+    assert_eq!((&stored["dataset"], &stored["digest"]), (&json!("digits"), &digits["digest"]));
+    let checks = stored["checks"].as_array().unwrap();
+    let names: Vec<_> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["labels", "balance", "duplicates", "constants", "order"]);
+    assert!(checks.iter().all(|check| check["status"] == "ok" && check["detail"].is_string()), "{stored}");
+    assert_eq!((&stored["warnings"], &stored["mode"]), (&json!(0), &json!(null)));
+    assert_eq!(checks[1]["rows_by_class"], digits["train_rows_by_class"]);
+
+    // the same rows, as `nn` shows them
+    let shown = app.get("/datasets/digits/checks?mode=nn").await.json();
+    assert_eq!((&shown["mode"], &shown["warnings"]), (&json!("nn"), &json!(1)));
+    assert_eq!(shown["checks"][0]["status"], "warning");
+    assert!(shown["checks"][0]["noise_low"].as_f64().unwrap() > 0.5, "{shown}");
+    let n_warnings = |mode: &'static str| {
+        let app = &app;
+        async move { app.get(&format!("/datasets/digits/checks?mode={mode}")).await.json()["warnings"].clone() }
+    };
+    assert_eq!((n_warnings("debug").await, n_warnings("standard").await), (json!(0), json!(0)));
+
+    app.get("/datasets/nope/checks").await.problem(404, "dataset_not_found");
+    app.get("/datasets/mnist/checks").await.problem(409, "dataset_not_local");
+    app.get("/datasets/digits/checks?mode=best").await.problem(400, "invalid_parameter");
+    app.get("/datasets/digits/checks?row=1").await.problem(400, "invalid_parameter");
+    app.post("/datasets/digits/checks", &json!({})).await.problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
 async fn a_row_is_numbers_or_a_picture() {
     let app = TestApp::start().await;
     let row = app.get("/datasets/digits/rows/7").await.json();

@@ -26,6 +26,7 @@ const OPERATIONS: [&str; 55] = [
     "DELETE /webhooks/{id} delete_webhook",
     "GET /datasets list_datasets",
     "GET /datasets/{name} get_dataset",
+    "GET /datasets/{name}/checks get_dataset_checks",
     "GET /datasets/{name}/rows/{row} get_dataset_row",
     "GET /events get_events",
     "GET /livez get_livez",
