@@ -184,7 +184,7 @@ fn suspects_are_mostly_wrong_and_most_of_the_wrong_are_suspected() {
                 begun.elapsed().as_secs_f64()
             );
             if share >= 0.2 {
-                assert!(precision > 0.9 && recall > 0.9, "{precision} {recall}");
+                assert!(precision > 0.9 && recall > 0.85, "{precision} {recall}");
             }
         }
     }

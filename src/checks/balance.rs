@@ -10,6 +10,7 @@ const LEAST_RATIO: f64 = 0.1;
 
 /// Samples of each class.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = BalanceCheck)]
 pub struct Balance {
     pub rows_by_class: Vec<u32>,
     /// The first of those with fewest samples, and with most.

@@ -10,6 +10,7 @@ const MOST_CONSTANT: f64 = 0.9;
 
 /// Features with the same value in every row shown.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = ConstantsCheck)]
 pub struct Constants {
     pub n_constant: u32,
     pub n_features: u32,

@@ -11,6 +11,7 @@ const MOST: f64 = 0.01;
 
 /// Rows with the same features, bit for bit, each with its own label.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = DuplicatesCheck)]
 pub struct Duplicates {
     pub n_rows: u32,
     /// Training rows that an earlier training row is equal to.

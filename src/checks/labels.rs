@@ -19,6 +19,7 @@ const MOST_NOISE: f64 = 0.1;
 
 /// How well labels agree with those of samples that look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = LabelsCheck)]
 pub struct Labels {
     /// Samples that were looked at.
     pub n_samples: u32,

@@ -98,6 +98,7 @@ fn all_rows(samples: Samples<'_>) -> Vec<u32> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CheckStatus)]
 pub enum Status {
     Ok,
     /// A training on these data is likely to come to something else than is wanted.
@@ -106,6 +107,7 @@ pub enum Status {
 
 /// What a check has found.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = CheckFinding)]
 pub struct Finding {
     #[serde(flatten)]
     pub check: Check,

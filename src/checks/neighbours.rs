@@ -67,12 +67,14 @@ fn network_of(samples: Samples<'_>, references: &[u32]) -> Mlp {
 mod tests {
     use super::*;
     use crate::nn::Features;
+    use crate::nn::hash::{Purpose, keyed_hash};
     use std::ops::ControlFlow;
 
     const D: usize = 23;
 
     fn pixels(n: usize) -> Vec<u8> {
-        (0..n * D).map(|i| ((i * i * 31 + i * 7 + i / D) % 256) as u8 * u8::from(i % 4 > 0)).collect()
+        let byte = |i: u32| (keyed_hash(1, Purpose::Check, 9, i) >> 56) as u8 * u8::from(i % 4 > 0);
+        (0..(n * D) as u32).map(byte).collect()
     }
 
     fn find(pixels: &[u8], queries: &[u32], references: &[u32], n_threads: usize) -> Vec<Vec<usize>> {

@@ -15,6 +15,7 @@ const LEAST_EXPECTED: f64 = 1.0;
 
 /// How far the order of the rows and their labels depend on each other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = OrderCheck)]
 pub struct Order {
     /// Share of rows with the label of the row before them.
     pub agreement: f64,
