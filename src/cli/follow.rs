@@ -156,12 +156,7 @@ pub async fn follow(client: &Client, id: &str, name: &str, screen: &Screen) -> R
                 epochs.push(data);
             }
             "phase" => meter.say(data["detail"].as_str().or(data["phase"].as_str()).unwrap_or_default()),
-            "alert" => screen.say(&format!(
-                "{name}: alert {} in epoch {}: {}",
-                data["code"].as_str().unwrap_or_default(),
-                data["epoch"],
-                data["detail"].as_str().unwrap_or_default()
-            )),
+            "alert" => screen.say(&format!("{name}: alert {}", alert(&data))),
             "done" => break,
             _ => {}
         }
@@ -169,6 +164,16 @@ pub async fn follow(client: &Client, id: &str, name: &str, screen: &Screen) -> R
     let run = client.get(&format!("/runs/{id}")).await?;
     meter.end(&ending(&run, epochs.last()));
     Ok(Finished { run, epochs })
+}
+
+/// What is wrong, and since when it is known.
+fn alert(data: &Value) -> String {
+    let when = match data["epoch"].as_u64() {
+        Some(0) => "before the first epoch".to_owned(),
+        _ => format!("in epoch {}", data["epoch"]),
+    };
+    let text = |member: &str| data[member].as_str().unwrap_or_default();
+    format!("{} {when}: {}", text("code"), text("detail"))
 }
 
 fn ending(run: &Value, last: Option<&Value>) -> String {
@@ -239,6 +244,14 @@ mod tests {
         let forget = json!({"epoch": 2, "epochs": 2, "forget_accuracy": 0.0, "retain_accuracy": 0.99,
                             "test_accuracy": null});
         assert_eq!(epoch_line(&forget), "epoch  2/2, forgotten 0.00 %, retained 99.00 %");
+    }
+
+    #[test]
+    fn an_alert_says_when_it_was_raised() {
+        let late = json!({"code": "overfitting", "epoch": 6, "detail": "the test loss rises"});
+        assert_eq!(alert(&late), "overfitting in epoch 6: the test loss rises");
+        let early = json!({"code": "class_imbalance", "epoch": 0, "detail": "classes are missing"});
+        assert_eq!(alert(&early), "class_imbalance before the first epoch: classes are missing");
     }
 
     #[test]

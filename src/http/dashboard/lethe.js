@@ -286,7 +286,8 @@ class Shown {
       this.detail.textContent = `mini-batch ${data.batch} of ${data.batches} · running loss ${data.loss?.toFixed(3) ?? "–"}`;
     });
     on("alert", (data) => {
-      const text = `${data.code.replaceAll("_", " ")}, epoch ${data.epoch}: ${data.detail}`;
+      const when = data.epoch === 0 ? "before the first epoch" : `epoch ${data.epoch}`;
+      const text = `${data.code.replaceAll("_", " ")}, ${when}: ${data.detail}`;
       this.alerts.append(make("li", {}, text));
       $("live").textContent = `${this.name}: ${text}`;
     });
