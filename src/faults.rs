@@ -20,6 +20,9 @@ const TRANSACTION: &[&str] = &["begin", "commit", "committed"];
 /// The life of a file.
 const FILE: &[&str] = &["create", "write", "sync", "rename", "sync_folder", "remove"];
 
+/// The life of a file that is written to in its place.
+const GROWING_FILE: &[&str] = &["create", "write", "sync", "sync_folder", "remove"];
+
 /// Everything that is written down, and its steps: a point is `what.step`.
 pub const POINTS: &[(&str, &[&str])] = &[
     ("submit", TRANSACTION),
@@ -45,6 +48,7 @@ pub const POINTS: &[(&str, &[&str])] = &[
     ("record_attempt", TRANSACTION),
     ("models", FILE),
     ("checkpoints", FILE),
+    ("losses", GROWING_FILE),
 ];
 
 /// Passes the point `what.step`.

@@ -1,8 +1,7 @@
 //! A folder of files of one kind, each under an id, written whole or not at all.
 
-use crate::faults;
+use super::dir::Dir;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
@@ -12,7 +11,6 @@ use uuid::Uuid;
 /// The largest file that is read: half a billion parameters.
 const MAX_FILE_BYTES: u64 = 2 << 30;
 const FINISHED: &str = "safetensors";
-const UNFINISHED: &str = "tmp";
 
 /// What can be kept in a folder.
 pub trait Artifact: Sized {
@@ -42,10 +40,10 @@ pub enum ArtifactError {
     Io(#[from] io::Error),
 }
 
-/// Paths are made from ids only.
+/// The folder.
 #[derive(Debug)]
 pub struct Folder<A> {
-    dir: PathBuf,
+    dir: Dir,
     of: PhantomData<fn() -> A>,
 }
 
@@ -57,9 +55,8 @@ impl<A> Clone for Folder<A> {
 
 impl<A: Artifact> Folder<A> {
     /// Creates the folder if need be.
-    pub(super) fn new(dir: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&dir)?;
-        Ok(Self { dir, of: PhantomData })
+    pub(super) fn new(path: PathBuf) -> io::Result<Self> {
+        Ok(Self { dir: Dir::new(path, A::FILES, FINISHED)?, of: PhantomData })
     }
 
     /// Writes to a temporary file, syncs, renames, syncs the folder. Returns digest and size.
@@ -74,8 +71,8 @@ impl<A: Artifact> Folder<A> {
     }
 
     fn write(&self, id: Uuid, bytes: &[u8]) -> Result<(String, u64), ArtifactError> {
-        let unfinished = self.path(id, UNFINISHED);
-        let written = self.write_whole(&unfinished, &self.path(id, FINISHED), bytes);
+        let unfinished = self.dir.unfinished(id);
+        let written = self.write_whole(&unfinished, &self.dir.finished(id), bytes);
         if written.is_err() {
             // what is left of it would only fill a full disk further; the next start removes what this cannot
             let _ = fs::remove_file(&unfinished);
@@ -85,16 +82,16 @@ impl<A: Artifact> Folder<A> {
     }
 
     fn write_whole(&self, unfinished: &Path, finished: &Path, bytes: &[u8]) -> io::Result<()> {
-        point::<A>("create")?;
+        self.dir.point("create")?;
         let mut file = File::create(unfinished)?;
-        point::<A>("write")?;
+        self.dir.point("write")?;
         file.write_all(bytes)?;
-        point::<A>("sync")?;
+        self.dir.point("sync")?;
         file.sync_all()?;
-        point::<A>("rename")?;
+        self.dir.point("rename")?;
         fs::rename(unfinished, finished)?;
-        point::<A>("sync_folder")?;
-        self.sync()
+        self.dir.point("sync_folder")?;
+        self.dir.sync()
     }
 
     /// Reads and checks the file against `digest`, then decodes it.
@@ -105,7 +102,7 @@ impl<A: Artifact> Folder<A> {
 
     /// The file's bytes, as they are.
     pub fn read(&self, id: Uuid) -> Result<Vec<u8>, ArtifactError> {
-        let file = File::open(self.path(id, FINISHED)).map_err(|error| match error.kind() {
+        let file = File::open(self.dir.finished(id)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => ArtifactError::Missing { what: A::WHAT, id },
             _ => error.into(),
         })?;
@@ -136,65 +133,18 @@ impl<A: Artifact> Folder<A> {
 
     /// Removes the files; fine if some are gone already.
     pub fn remove_all(&self, ids: &[Uuid]) -> Result<(), ArtifactError> {
-        for &id in ids {
-            point::<A>("remove")?;
-            match fs::remove_file(self.path(id, FINISHED)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
-            }
-        }
-        if !ids.is_empty() {
-            self.sync()?;
-        }
-        Ok(())
+        Ok(self.dir.remove_all(ids)?)
     }
 
     /// Removes every file of ours that is not one of `keep`. Returns how many went.
     pub fn sweep(&self, keep: &[Uuid]) -> Result<usize, ArtifactError> {
-        let keep: BTreeSet<PathBuf> = keep.iter().map(|&id| self.path(id, FINISHED)).collect();
-        let mut n_removed = 0;
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if is_ours(&path) && !keep.contains(&path) {
-                fs::remove_file(&path)?;
-                n_removed += 1;
-            }
-        }
-        if n_removed > 0 {
-            self.sync()?;
-        }
-        Ok(n_removed)
+        Ok(self.dir.sweep(keep)?)
     }
 
     /// Whether there is no file of ours.
     pub fn is_empty(&self) -> io::Result<bool> {
-        for entry in fs::read_dir(&self.dir)? {
-            if is_ours(&entry?.path()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.dir.is_empty()
     }
-
-    fn path(&self, id: Uuid, extension: &str) -> PathBuf {
-        self.dir.join(format!("{id}.{extension}"))
-    }
-
-    /// A rename or removal is durable only once the folder is.
-    fn sync(&self) -> io::Result<()> {
-        File::open(&self.dir)?.sync_all()
-    }
-}
-
-fn point<A: Artifact>(step: &str) -> io::Result<()> {
-    faults::point(A::FILES, step)
-}
-
-/// Whether `put` could have made this file: nothing else in the folder is touched.
-fn is_ours(path: &Path) -> bool {
-    let id =
-        path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| Uuid::parse_str(stem).is_ok());
-    id && path.extension().is_some_and(|extension| extension == FINISHED || extension == UNFINISHED)
 }
 
 /// `sha256:` and 64 hexadecimal digits.

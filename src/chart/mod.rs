@@ -6,7 +6,7 @@
 mod scale;
 mod series;
 
-pub use series::{Measure, Series};
+pub use series::{Measure, Panel, Series};
 
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
@@ -14,7 +14,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use scale::Scale;
 
-/// Size of the picture in CSS pixels.
+/// Size of the picture in CSS pixels, of two panels.
 pub const WIDTH: u32 = 960;
 pub const HEIGHT: u32 = 420;
 
@@ -39,30 +39,37 @@ const HUES: [RGBColor; 6] = [
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-/// Draws accuracy (left) and loss (right) over epochs. One run: a colour for each measure. More runs: a
+/// Draws accuracy (left) and loss (right) over epochs, and further right what is known of samples with right and with
+/// wrong labels, where that was measured. One run: a colour for each measure. More runs: a
 /// colour for each run, a stroke for each measure. Valid with no run, and with runs that measured nothing.
 pub fn draw(title: &str, runs: &[Series]) -> String {
     let mut svg = String::new();
+    let curves = curves(runs);
+    let shows_memorisation = curves.iter().any(|curve| curve.measure.panel() == Panel::Memorisation);
+    let width = if shows_memorisation { WIDTH / 2 * 3 } else { WIDTH };
     {
-        let root = SVGBackend::with_string(&mut svg, (WIDTH * UNITS, HEIGHT * UNITS)).into_drawing_area();
-        draw_all(&root, title, runs).expect("a string takes everything written to it");
+        let root = SVGBackend::with_string(&mut svg, (width * UNITS, HEIGHT * UNITS)).into_drawing_area();
+        draw_all(&root, title, runs, &curves).expect("a string takes everything written to it");
         root.present().expect("a string takes everything written to it");
     }
-    with_header(&svg, title)
+    with_header(&svg, title, width)
 }
 
-fn draw_all(root: &Area<'_>, title: &str, runs: &[Series]) -> Drawn {
+fn draw_all(root: &Area<'_>, title: &str, runs: &[Series], curves: &[Curve]) -> Drawn {
     root.fill(&WHITE)?;
     write(root, title, (24, 26), 17, INK, HPos::Left, true)?;
-    let curves = curves(runs);
     let (_, body) = root.split_vertically(px(44));
     let (body, legend) = body.split_vertically(px(HEIGHT - 44 - 44));
     let (left, right) = body.split_horizontally(px(WIDTH / 2));
-    let of =
-        |accuracy: bool| curves.iter().filter(|c| c.measure.is_accuracy() == accuracy).collect::<Vec<_>>();
-    draw_panel(&left, "accuracy, %", &of(true), (0.0, 100.0))?;
-    draw_panel(&right, "loss (cross-entropy), nats", &of(false), (0.0, f64::MAX))?;
-    draw_legend(&legend, runs, &curves)
+    let of = |panel: Panel| curves.iter().filter(|c| c.measure.panel() == panel).collect::<Vec<_>>();
+    draw_panel(&left, "accuracy, %", &of(Panel::Accuracy), (0.0, 100.0))?;
+    let (middle, right) = right.split_horizontally(px(WIDTH / 2));
+    draw_panel(&middle, "loss (cross-entropy), nats", &of(Panel::Loss), (0.0, f64::MAX))?;
+    let memorisation = of(Panel::Memorisation);
+    if !memorisation.is_empty() {
+        draw_panel(&right, "training samples by their labels, %", &memorisation, (0.0, 100.0))?;
+    }
+    draw_legend(&legend, runs, curves)
 }
 
 /// One line to draw.
@@ -87,7 +94,7 @@ fn curves(runs: &[Series]) -> Vec<Curve> {
             if measure == Measure::ReportedAccuracy && !run.prints_otherwise() {
                 continue;
             }
-            let unit = if measure.is_accuracy() { 100.0 } else { 1.0 };
+            let unit = if measure.panel() == Panel::Loss { 1.0 } else { 100.0 };
             let points: Vec<_> = run
                 .curve(measure)
                 .into_iter()
@@ -107,18 +114,24 @@ const fn hue_of(measure: Measure) -> RGBColor {
         Measure::TestAccuracy | Measure::TestLoss => HUES[1],
         Measure::TrainAccuracy | Measure::TrainLoss => HUES[4],
         Measure::ReportedAccuracy => HUES[3],
-        Measure::RetainAccuracy => HUES[2],
-        Measure::ForgetAccuracy | Measure::ForgetLoss => HUES[0],
+        Measure::RetainAccuracy | Measure::CleanAccuracy => HUES[2],
+        Measure::ForgetAccuracy | Measure::ForgetLoss | Measure::Memorised => HUES[0],
+        Measure::MislabelledAccuracy => HUES[5],
     }
 }
 
 const fn stroke_of(measure: Measure) -> Stroke {
     match measure {
-        Measure::TestAccuracy | Measure::TestLoss | Measure::ForgetAccuracy | Measure::ForgetLoss => {
-            Stroke::Solid
-        }
-        Measure::TrainAccuracy | Measure::TrainLoss | Measure::RetainAccuracy => Stroke::Dashed,
-        Measure::ReportedAccuracy => Stroke::Dotted,
+        Measure::TestAccuracy
+        | Measure::TestLoss
+        | Measure::ForgetAccuracy
+        | Measure::ForgetLoss
+        | Measure::Memorised => Stroke::Solid,
+        Measure::TrainAccuracy
+        | Measure::TrainLoss
+        | Measure::RetainAccuracy
+        | Measure::MislabelledAccuracy => Stroke::Dashed,
+        Measure::ReportedAccuracy | Measure::CleanAccuracy => Stroke::Dotted,
     }
 }
 
@@ -254,7 +267,7 @@ const fn at(position: (i32, i32)) -> (i32, i32) {
 
 /// Replaces the opening tag: the size in pixels over the fine units of the drawing, rounded line joins,
 /// and a name for screen readers.
-fn with_header(svg: &str, title: &str) -> String {
+fn with_header(svg: &str, title: &str, width: u32) -> String {
     let body = svg.split_once('>').map_or("", |(_, body)| body);
     let name: String = title
         .chars()
@@ -267,9 +280,9 @@ fn with_header(svg: &str, title: &str) -> String {
         })
         .collect();
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {} {}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{HEIGHT}\" viewBox=\"0 0 {} {}\" \
          role=\"img\" stroke-linejoin=\"round\" stroke-linecap=\"round\">\n<title>{name}</title>{body}",
-        px(WIDTH),
+        px(width),
         px(HEIGHT),
     )
 }

@@ -2,7 +2,16 @@
 
 use serde_json::Value;
 
-/// One quantity that is measured once an epoch. Accuracies are fractions, losses nats.
+/// Where a measure is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panel {
+    Accuracy,
+    Loss,
+    /// What a network knows of samples with right and with wrong labels.
+    Memorisation,
+}
+
+/// One quantity that is measured once an epoch. Accuracies and shares are fractions, losses nats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     TestAccuracy,
@@ -13,10 +22,13 @@ pub enum Measure {
     TestLoss,
     TrainLoss,
     ForgetLoss,
+    CleanAccuracy,
+    MislabelledAccuracy,
+    Memorised,
 }
 
 impl Measure {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::TestAccuracy,
         Self::TrainAccuracy,
         Self::ReportedAccuracy,
@@ -25,6 +37,9 @@ impl Measure {
         Self::TestLoss,
         Self::TrainLoss,
         Self::ForgetLoss,
+        Self::CleanAccuracy,
+        Self::MislabelledAccuracy,
+        Self::Memorised,
     ];
 
     /// The member of an `epoch` event that holds it.
@@ -38,6 +53,9 @@ impl Measure {
             Self::TestLoss => "test_loss",
             Self::TrainLoss => "train_loss",
             Self::ForgetLoss => "forget_loss",
+            Self::CleanAccuracy => "clean_accuracy",
+            Self::MislabelledAccuracy => "mislabelled_accuracy",
+            Self::Memorised => "memorised",
         }
     }
 
@@ -49,18 +67,22 @@ impl Measure {
             Self::ReportedAccuracy => "as the program prints it",
             Self::RetainAccuracy => "retained rows",
             Self::ForgetAccuracy | Self::ForgetLoss => "forgotten rows",
+            Self::CleanAccuracy => "right labels, answered",
+            Self::MislabelledAccuracy => "wrong labels, truth answered",
+            Self::Memorised => "wrong labels, memorised",
         }
     }
 
-    pub const fn is_accuracy(self) -> bool {
-        matches!(
-            self,
+    pub const fn panel(self) -> Panel {
+        match self {
             Self::TestAccuracy
-                | Self::TrainAccuracy
-                | Self::ReportedAccuracy
-                | Self::RetainAccuracy
-                | Self::ForgetAccuracy
-        )
+            | Self::TrainAccuracy
+            | Self::ReportedAccuracy
+            | Self::RetainAccuracy
+            | Self::ForgetAccuracy => Panel::Accuracy,
+            Self::TestLoss | Self::TrainLoss | Self::ForgetLoss => Panel::Loss,
+            Self::CleanAccuracy | Self::MislabelledAccuracy | Self::Memorised => Panel::Memorisation,
+        }
     }
 }
 

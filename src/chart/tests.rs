@@ -112,3 +112,25 @@ fn an_unlearning_run_shows_what_it_keeps_and_what_it_loses() {
     check(&svg);
     assert!(svg.contains("retained rows") && svg.contains("forgotten rows"));
 }
+
+#[test]
+fn early_learning_and_memorisation_have_a_panel_of_their_own_where_they_were_measured() {
+    let events: Vec<_> = (1..=8)
+        .map(|epoch| {
+            let e = f64::from(epoch);
+            json!({"epoch": epoch, "test_accuracy": 0.9 - 0.05 * e, "test_loss": 1.0 + 0.1 * e,
+                   "clean_accuracy": 0.95, "mislabelled_accuracy": 0.9 - 0.06 * e, "memorised": 0.02 + 0.06 * e})
+        })
+        .collect();
+    let svg = draw("standard on digits-noisy", &[Series::from_events("noisy", &events)]);
+    check(&svg);
+    for word in ["training samples by their labels, %", "wrong labels, memorised", "right labels, answered"] {
+        assert!(svg.contains(word), "{word} is missing");
+    }
+    assert!(svg.contains("width=\"1440\""), "as wide a panel as the others");
+    let beside = draw("beside", &[Series::from_events("noisy", &events), climbing("debug")]);
+    check(&beside);
+    assert!(beside.contains("wrong labels, memorised"));
+    let plain = draw("debug", &[climbing("debug")]);
+    assert!(plain.contains("width=\"960\"") && !plain.contains("training samples by their labels"));
+}

@@ -91,6 +91,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
+    /// Keeps the loss of every training sample at the end of every epoch, for `GET /runs/{id}/losses`.
+    #[arg(long)]
+    pub track_samples: bool,
+
     /// Gives up after this many seconds.
     #[arg(long, value_name = "SECONDS")]
     pub deadline: Option<u64>,
@@ -121,6 +125,7 @@ impl TrainArgs {
                 ("dataset", Some(self.dataset.clone().into())),
                 ("model", self.model.clone().map(Value::from)),
                 ("seed", self.seed.map(Value::from)),
+                ("track_samples", self.track_samples.then(|| true.into())),
                 ("deadline_s", self.deadline.map(Value::from)),
                 ("hyperparameters", (!hyperparameters.is_empty()).then(|| hyperparameters.into())),
                 ("faults", (!self.faults.is_empty()).then(|| self.faults.iter().cloned().collect())),
@@ -472,10 +477,10 @@ mod tests {
         let line = "--mode nn --dataset mnist --model m --epochs 20 --hidden 512,128 --batch-size 5 \
                     --learning-rate 0.01 --momentum 0.9 --weight-decay 0 --holdout 0.1 --set schedule=constant \
                     --set early_stopping={\"patience\":3} --fault no_shuffle=off --fault output_relu=on --seed 7 \
-                    --deadline 60";
+                    --deadline 60 --track-samples";
         assert_eq!(
             train(line).unwrap(),
-            json!({"mode": "nn", "dataset": "mnist", "model": "m", "seed": 7, "deadline_s": 60,
+            json!({"mode": "nn", "dataset": "mnist", "model": "m", "seed": 7, "deadline_s": 60, "track_samples": true,
                 "hyperparameters": {"epochs": 20, "hidden": [512, 128], "batch_size": 5, "learning_rate": 0.01,
                     "momentum": 0.9, "weight_decay": 0.0, "holdout": 0.1, "schedule": "constant",
                     "early_stopping": {"patience": 3}},

@@ -110,8 +110,12 @@ impl Meter {
 fn epoch_line(data: &Value) -> String {
     let count = |name: &str| data[name].as_u64().unwrap_or(0);
     let mut parts = vec![format!("epoch {:>2}/{}", count("epoch"), count("epochs"))];
-    let measures =
-        [("forget_accuracy", "forgotten"), ("retain_accuracy", "retained"), ("test_accuracy", "test")];
+    let measures = [
+        ("forget_accuracy", "forgotten"),
+        ("retain_accuracy", "retained"),
+        ("test_accuracy", "test"),
+        ("memorised", "wrong labels memorised"),
+    ];
     for (field, word) in measures {
         if let Some(value) = data[field].as_f64() {
             parts.push(format!("{word} {}", percent(value)));
@@ -243,6 +247,8 @@ mod tests {
         assert_eq!(epoch_line(&debug), "epoch  1/1, test 95.00 %, prints 99.98 %");
         let forget = json!({"epoch": 2, "epochs": 2, "forget_accuracy": 0.0, "retain_accuracy": 0.99,
                             "test_accuracy": null});
+        let noisy = json!({"epoch": 1, "epochs": 1, "test_accuracy": 0.5, "memorised": 0.125});
+        assert_eq!(epoch_line(&noisy), "epoch  1/1, test 50.00 %, wrong labels memorised 12.50 %");
         assert_eq!(epoch_line(&forget), "epoch  2/2, forgotten 0.00 %, retained 99.00 %");
     }
 

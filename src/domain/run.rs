@@ -139,6 +139,9 @@ pub struct Train {
     /// Where it begins, if that is not at the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Fork>,
+    /// Whether the loss of every sample is kept, epoch by epoch; it decides no bit of the weights.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub track_samples: bool,
 }
 
 /// Make a version forget rows of the data it was trained on.
@@ -308,6 +311,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// Whether it keeps the losses of its samples.
+    pub const fn tracks_samples(&self) -> bool {
+        matches!(&self.work, Work::Train(train) if train.track_samples)
+    }
+
     /// A run that is about to be queued, by default with nothing beside its work.
     pub fn queued(work: Work, model: impl Into<String>, dataset: DatasetRef, seed: u64) -> Self {
         Self {

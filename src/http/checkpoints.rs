@@ -64,6 +64,10 @@ pub struct ForkRequest {
     #[serde(default)]
     #[schema(default = "interactive")]
     priority: Priority,
+    /// Whether the loss of every training sample is kept, as in the run without it. Those of epochs before the fork are
+    /// `NaN`.
+    #[serde(default)]
+    track_samples: Option<bool>,
     /// Seconds after which a run that has not ended fails.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 604800)]
@@ -90,6 +94,8 @@ impl ForkRequest {
             checker.fail("/hyperparameters/epochs", detail);
         }
         let memory_bytes = runs::check_sizes(&recipe, found, memory_limit, &mut checker);
+        let track_samples = self.track_samples.unwrap_or(train.track_samples);
+        runs::check_tracking(track_samples, &recipe, found, &mut checker);
         let model = self.model.unwrap_or_else(|| parent.model.clone());
         order::check_model(&model, &mut checker);
         let deadline_s = order::check_deadline(self.deadline_s, &mut checker);
@@ -103,7 +109,7 @@ impl ForkRequest {
             tags,
             deadline_s,
             ..Run::queued(
-                Work::Train(Train { recipe, forked_from: Some(forked_from) }),
+                Work::Train(Train { recipe, forked_from: Some(forked_from), track_samples }),
                 model,
                 parent.dataset.clone(),
                 parent.seed,

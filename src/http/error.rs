@@ -50,6 +50,7 @@ codes! {
     RouteNotFound        "route_not_found"        NOT_FOUND              "There is nothing at this address",
     RunNotFound          "run_not_found"          NOT_FOUND              "There is no such run",
     ReportNotFound       "report_not_found"       NOT_FOUND              "The run has no report",
+    LossesNotFound       "losses_not_found"       NOT_FOUND              "The run has no losses of its samples",
     ModelNotFound        "model_not_found"        NOT_FOUND              "There is no such model or version",
     AliasNotFound        "alias_not_found"        NOT_FOUND              "There is no such alias",
     DatasetNotFound      "dataset_not_found"      NOT_FOUND              "There is no such dataset",

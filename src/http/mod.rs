@@ -23,6 +23,7 @@ mod health;
 mod hyperparameters;
 mod idempotency;
 mod import;
+mod losses;
 mod methods;
 mod metrics;
 mod models;
@@ -84,6 +85,7 @@ fn api(once: impl Fn(OpenApiRouter<AppState>) -> OpenApiRouter<AppState>) -> Ope
         .routes(routes!(metrics::get_run_metrics))
         .routes(routes!(metrics::get_run_report))
         .routes(routes!(metrics::get_run_chart))
+        .routes(routes!(losses::get_run_losses))
         // catalogues
         .routes(routes!(catalogue::list_modes))
         .routes(routes!(catalogue::list_unlearn_methods))

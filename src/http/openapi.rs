@@ -156,6 +156,7 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("pause_run", &[Code::RunNotFound, Code::WrongState]),
     ("resume_run", &[Code::RunNotFound, Code::WrongState]),
     ("list_checkpoints", &[Code::RunNotFound]),
+    ("get_run_losses", &[Code::RunNotFound, Code::LossesNotFound, Code::NotAcceptable]),
     (
         "fork_run",
         &[

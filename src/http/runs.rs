@@ -22,6 +22,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 const MAX_LIMIT: u32 = 200;
+/// Of a run's file with the losses of its samples: 4,473 epochs of MNIST.
+const MAX_TRACKED_BYTES: u64 = 1 << 30;
 
 /// A training order as requested.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,6 +50,10 @@ pub struct TrainRequest {
     #[serde(default)]
     #[schema(default = "interactive")]
     priority: Priority,
+    /// Keeps the loss of every training sample at the end of every epoch: `GET /runs/{id}/losses`. The weights are the
+    /// same with it and without.
+    #[serde(default)]
+    track_samples: bool,
     /// Seconds after which a run that has not ended fails.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 604800)]
@@ -70,6 +76,7 @@ impl TrainRequest {
             &mut checker,
         );
         let memory_bytes = check_sizes(&recipe, found, memory_limit, &mut checker);
+        check_tracking(self.track_samples, &recipe, found, &mut checker);
         let default_model = format!("{}-{}", self.mode.name(), self.dataset);
         let model = self.model.unwrap_or(default_model);
         order::check_model(&model, &mut checker);
@@ -82,7 +89,7 @@ impl TrainRequest {
             tags,
             deadline_s,
             ..Run::queued(
-                Work::Train(Train { recipe, forked_from: None }),
+                Work::Train(Train { recipe, forked_from: None, track_samples: self.track_samples }),
                 model,
                 found.reference.clone(),
                 seed,
@@ -123,6 +130,23 @@ pub fn check_sizes(recipe: &Recipe, found: &Found, memory_limit: u64, checker: &
         }
     }
     order::accepted_bytes(predicted)
+}
+
+/// The losses of a tracked training must fit a file of bounded size.
+pub fn check_tracking(is_tracked: bool, recipe: &Recipe, found: &Found, checker: &mut Checker) {
+    let n_losses = u64::from(found.entry.n_train) * u64::from(recipe.epochs());
+    let n_bytes = u128::from(n_losses) * size_of::<f32>() as u128;
+    if is_tracked && n_bytes > u128::from(MAX_TRACKED_BYTES) {
+        let detail = format!(
+            "needs {} on disk, a loss of 4 bytes for each of {} rows in each of {} epochs, above the limit of {}; use \
+             fewer epochs",
+            human_bytes(n_bytes),
+            found.entry.n_train,
+            recipe.epochs(),
+            human_bytes(u128::from(MAX_TRACKED_BYTES)),
+        );
+        checker.fail("/track_samples", detail);
+    }
 }
 
 const fn batch_size(recipe: &Recipe) -> usize {

@@ -53,6 +53,10 @@ pub struct RunView {
     /// Of a training run that began where another was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Fork>,
+    /// Of a training run that keeps the loss of every sample.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub track_samples: bool,
     /// Of an unlearning run, as all up to `revoke_parent`; an audit has some of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -182,6 +186,9 @@ pub struct RunLinks {
     /// Of a training run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoints: Option<String>,
+    /// Of a training run that keeps the loss of every sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub losses: Option<String>,
     /// The published version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -229,6 +236,7 @@ impl RunView {
             hyperparameters,
             faults,
             forked_from,
+            track_samples: run.tracks_samples(),
             method,
             parent,
             forget: forget.map(ForgetView::of),
@@ -267,6 +275,7 @@ fn links(run: &Run) -> RunLinks {
         pause: matches!(run.status, Status::Queued | Status::Running).then(|| format!("{this}/pause")),
         resume: (run.status == Status::Paused).then(|| format!("{this}/resume")),
         checkpoints: (run.work.kind() == Kind::Train).then(|| format!("{this}/checkpoints")),
+        losses: run.tracks_samples().then(|| format!("{this}/losses")),
         version: run.version.as_ref().map(|v| format!("/models/{}/versions/{}", v.model, v.version)),
         this,
     }

@@ -18,6 +18,7 @@ mod lineage;
 mod patience;
 mod priority;
 mod report;
+mod samples;
 mod shared;
 mod train;
 mod unlearn;
@@ -142,10 +143,13 @@ impl Engine {
         if !store.is_blank().await? {
             store.purge_checkpoints().await?;
             let (versions, checkpoints) = (store.servable_versions().await?, store.all_checkpoints().await?);
+            let trainings = store.unrevoked_trainings().await?;
             let folders = artifacts.clone();
             let swept = move || {
                 Ok::<_, ArtifactError>(
-                    folders.models.sweep(&versions)? + folders.checkpoints.sweep(&checkpoints)?,
+                    folders.models.sweep(&versions)?
+                        + folders.checkpoints.sweep(&checkpoints)?
+                        + folders.losses.sweep(&trainings)?,
                 )
             };
             let n_swept = blocking(swept).await?;
@@ -207,15 +211,19 @@ impl Engine {
         .await
     }
 
-    /// Deletes a run that has ended, with its events, its report and its checkpoints.
+    /// Deletes a run that has ended, with its events, its report, its checkpoints and the losses of its samples.
     pub async fn delete_run(&self, id: Uuid) -> Result<(), StoreError> {
         self.detached(move |shared| async move {
             let checkpoints = shared.store.checkpoints(id).await?;
             shared.store.delete_run(id).await?;
             let ids: Vec<Uuid> = checkpoints.iter().map(|checkpoint| checkpoint.id).collect();
-            let folder = shared.artifacts.checkpoints.clone();
-            if let Err(error) = blocking(move || folder.remove_all(&ids)).await {
-                tracing::warn!(%error, "cannot remove the checkpoints of a deleted run; the next start does");
+            let artifacts = shared.artifacts.clone();
+            let removed = blocking(move || {
+                artifacts.checkpoints.remove_all(&ids)?;
+                Ok::<_, ArtifactError>(artifacts.losses.remove(id)?)
+            });
+            if let Err(error) = removed.await {
+                tracing::warn!(%error, "cannot remove the files of a deleted run; the next start does");
             }
             Ok(())
         })

@@ -5,7 +5,7 @@ use super::executor::Executor;
 use super::hub::Hub;
 use super::lease::lease_from;
 use super::{Asked, Limits, Notice, StartError, blocking};
-use crate::artifacts::Artifacts;
+use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::{Checkpoint, ModelRef, Run, Status, Version};
 use crate::inference::Inference;
 use crate::store::{Fence, NewEvent, Publication, Publish, RunChange, Store, StoreError, Terms};
@@ -188,14 +188,19 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes from memory and disk a revoked version's weights, and all that its run could be gone on with from.
+    /// Removes from memory and disk a revoked version's weights, all that its run could be gone on with from, and what
+    /// that told of its samples.
     pub(super) async fn purge(&self, version: Uuid) -> Result<(), StartError> {
         self.inference.forget(version);
         let checkpoints = self.store.purge_checkpoints().await?;
+        let revoked = self.store.version(&ModelRef::Id(version), true).await?;
+        let run = revoked.origin.made().map(|made| made.run);
         let artifacts = self.artifacts.clone();
         let removed = blocking(move || {
             artifacts.models.remove(version)?;
-            artifacts.checkpoints.remove_all(&checkpoints)
+            artifacts.checkpoints.remove_all(&checkpoints)?;
+            run.map(|run| artifacts.losses.remove(run)).transpose()?;
+            Ok::<_, ArtifactError>(())
         });
         Ok(removed.await?)
     }

@@ -3,14 +3,17 @@
 use super::checks::findings;
 use super::executor::{Failure, Product, Workshop};
 use super::journal::{Epoch, Journal};
+use super::samples::SampleWatch;
 use crate::artifacts::Model;
 use crate::checks::{Check, Interrupted};
 use crate::data::{DataError, Dataset, DownloadProgress};
 use crate::domain::{DatasetRef, Run, Train};
 use crate::health::{Alert, Code, Data};
 use crate::nn::{self, BatchReport, EpochReport, Mlp, Probe, Problem, Samples, State, TrainError, Trained};
+use crate::store::StoreError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -28,8 +31,10 @@ pub(super) fn execute(
     let dataset = open(workshop, &run.dataset, journal)?;
     let problem = Problem { train: dataset.train(), excluded: &[], test: dataset.test() };
     let raised = check(&dataset, order, journal)?;
+    journal.watch_health(health_data(&problem), raised);
     journal.begin();
-    let trained = train(order, &problem, raised, journal)?;
+    let watch = SampleWatch::new(order, run.id, &dataset, &workshop.artifacts.losses);
+    let trained = train(order, &problem, watch, journal)?;
     if !trained.completed {
         return Err(Failure::Stopped);
     }
@@ -87,21 +92,24 @@ const fn alert_code(check: &Check) -> Code {
     }
 }
 
+/// What the health rules have to know.
+fn health_data(problem: &Problem<'_>) -> Data {
+    Data {
+        n_classes: problem.train.n_classes(),
+        n_test: problem.test.n_rows(),
+        n_probe: Probe::n_rows_of(problem.train.n_rows()),
+    }
+}
+
 /// Goes on from the newest checkpoint that fits; a run without one begins at the beginning, unless it is a fork, which
 /// has none.
 fn train(
     order: &Train,
     problem: &Problem<'_>,
-    raised: Vec<Code>,
+    each_sample: Option<SampleWatch<'_>>,
     journal: &mut Journal<'_>,
 ) -> Result<Trained, Failure> {
-    let data = Data {
-        n_classes: problem.train.n_classes(),
-        n_test: problem.test.n_rows(),
-        n_probe: Probe::n_rows_of(problem.train.n_rows()),
-    };
-    journal.watch_health(data, raised);
-    let mut watch = Watch { journal, probe: None, samples: problem.train };
+    let mut watch = Watch { journal, probe: None, samples: problem.train, each_sample, failure: None };
     while let Some(state) = watch.journal.resume() {
         match nn::resume(&order.recipe, problem, state, &mut watch) {
             Err(error @ TrainError::Misfit(_)) => {
@@ -166,6 +174,9 @@ struct Watch<'a, 'b> {
     /// Made when the network's shape is known.
     probe: Option<Probe>,
     samples: Samples<'a>,
+    each_sample: Option<SampleWatch<'a>>,
+    /// Why it was stopped, if not by the journal.
+    failure: Option<Failure>,
 }
 
 impl Watch<'_, '_> {
@@ -174,7 +185,10 @@ impl Watch<'_, '_> {
             // the run ends whatever comes of telling
             let _ = self.journal.alert(&Alert::of_no_number(*epoch));
         }
-        Ok(result?)
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => Ok(result?),
+        }
     }
 }
 
@@ -201,6 +215,15 @@ impl nn::Observer for Watch<'_, '_> {
             measures.push(("holdout_loss", report.holdout_loss));
             measures.push(("holdout_accuracy", report.holdout_accuracy));
         }
+        if let Some(each_sample) = &mut self.each_sample {
+            match each_sample.look(report.epoch, model, self.journal.threads()) {
+                Ok(seen) => measures.extend(seen),
+                Err(error) => {
+                    self.failure = Some(not_kept(&error));
+                    return ControlFlow::Break(());
+                }
+            }
+        }
         self.journal.epoch(&Epoch {
             epoch: report.epoch,
             epochs: report.epochs,
@@ -216,6 +239,13 @@ impl nn::Observer for Watch<'_, '_> {
 
     fn threads(&mut self) -> NonZeroUsize {
         self.journal.threads()
+    }
+}
+
+fn not_kept(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Failure::Store(StoreError::Full),
+        _ => Failure::failed("storage_failed", &format_args!("cannot keep the losses of samples: {error}")),
     }
 }
 

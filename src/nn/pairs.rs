@@ -31,6 +31,13 @@ impl Pairs {
         Self { features_of, label_of }
     }
 
+    /// At most `n` of the samples, evenly spread, in their order.
+    pub fn spread(&self, n: usize) -> Self {
+        let (len, n) = (self.len() as u64, self.len().min(n) as u64);
+        let pick = |rows: &[u32]| (0..n).map(|i| rows[(i * len / n) as usize]).collect();
+        Self { features_of: pick(&self.features_of), label_of: pick(&self.label_of) }
+    }
+
     pub fn len(&self) -> usize {
         self.label_of.len()
     }
@@ -89,6 +96,18 @@ mod tests {
         assert_eq!(pairs.label_of[..6], [1, 2, 3, 4, 5, 6]);
         let samples_of = |n| Pairs::of(&Recipe::Nn(Reference::nn(1)), n, &[]);
         assert!(samples_of(0).is_empty() && samples_of(10).len() == 8);
+    }
+
+    #[test]
+    fn some_samples_are_spread_over_all() {
+        let pairs = nn(Faults::NN);
+        let some = pairs.spread(4);
+        assert_eq!((&*some.features_of, &*some.label_of), (&[0, 0, 5, 10][..], &[0, 4, 8, 12][..]));
+        assert_eq!(pairs.spread(100), pairs);
+        assert!(
+            pairs.spread(0).is_empty()
+                && Pairs::of(&Recipe::Nn(Reference::nn(1)), 0, &[]).spread(9).is_empty()
+        );
     }
 
     #[test]

@@ -181,10 +181,10 @@ pub fn predicted_bytes(recipe: &Recipe, n_rows: usize, n_features: usize, n_clas
     let params = state_bytes(recipe, n_features, n_classes) + member
         // and the network that members make
         + if recipe.shards() > 1 { network } else { 0 };
-    // row lists with the order's scratch
-    let rows = 24 * n_rows as u128;
-    // measured by the training itself, and by whoever looks on with a `Probe`
-    params + rows + batch + 2 * measuring
+    // row lists with the order's scratch; what is looked at sample by sample, with a loss each
+    let rows = (24 + 16) * n_rows as u128;
+    // measured by the training itself, and by whoever looks on with a `Probe` and sample by sample
+    params + rows + batch + 3 * measuring
 }
 
 /// Bytes of a training's [`State`]: each network's weights, velocity and best weights.

@@ -29,6 +29,10 @@ const EXISTS: &str = "select exists (select 1 from checkpoint where checkpoint_i
 const PURGE: &str = "delete from checkpoint
     where run_id in (select run_id from version where revoked_ms is not null) returning checkpoint_id";
 
+/// A revoked version's run is not to be told of any more; imported versions have none.
+const UNREVOKED_TRAININGS: &str = "select run_id from run r where kind = 'train' and not exists
+    (select 1 from version v where v.run_id = r.run_id and v.revoked_ms is not null) order by run_id";
+
 impl Store {
     /// Of a run, in order of their places. None if there is no such run.
     pub async fn checkpoints(&self, run: Uuid) -> Result<Vec<Checkpoint>, StoreError> {
@@ -40,6 +44,11 @@ impl Store {
     /// Every checkpoint whose file must be on disk.
     pub async fn all_checkpoints(&self) -> Result<Vec<Uuid>, StoreError> {
         ids(&sqlx::query_scalar::<_, String>(ALL).fetch_all(&self.read).await?)
+    }
+
+    /// Every training that may have the losses of its samples on disk.
+    pub async fn unrevoked_trainings(&self) -> Result<Vec<Uuid>, StoreError> {
+        ids(&sqlx::query_scalar::<_, String>(UNREVOKED_TRAININGS).fetch_all(&self.read).await?)
     }
 
     /// Forgets the checkpoints of runs whose version was revoked; returns them, for their files to follow.

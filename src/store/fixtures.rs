@@ -22,7 +22,14 @@ pub(crate) async fn open() -> (tempfile::TempDir, Store) {
 pub(crate) const FOR_EVER: Terms = Terms { until: DateTime::<Utc>::MAX_UTC, memory: u64::MAX };
 
 pub(crate) fn train_run(model: &str) -> Run {
-    run_of(Work::Train(Train { recipe: Recipe::Standard(Standard::new(7)), forked_from: None }), model)
+    run_of(
+        Work::Train(Train {
+            recipe: Recipe::Standard(Standard::new(7)),
+            forked_from: None,
+            track_samples: false,
+        }),
+        model,
+    )
 }
 
 pub(crate) fn unlearn_run(parent: VersionRef) -> Run {

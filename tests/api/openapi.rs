@@ -43,6 +43,7 @@ const OPERATIONS: [&str; 55] = [
     "GET /runs/{id}/chart.svg get_run_chart",
     "GET /runs/{id}/checkpoints list_checkpoints",
     "GET /runs/{id}/events get_run_events",
+    "GET /runs/{id}/losses get_run_losses",
     "GET /runs/{id}/metrics get_run_metrics",
     "GET /runs/{id}/report get_run_report",
     "GET /unlearn/methods list_unlearn_methods",

@@ -216,7 +216,12 @@ pub fn queued_run() -> Run {
     };
     Run {
         progress: Progress { epoch: 0, epochs: recipe.epochs() },
-        ..Run::queued(Work::Train(Train { recipe, forked_from: None }), "parked", dataset, 1)
+        ..Run::queued(
+            Work::Train(Train { recipe, forked_from: None, track_samples: false }),
+            "parked",
+            dataset,
+            1,
+        )
     }
 }
 

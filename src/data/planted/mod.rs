@@ -238,6 +238,25 @@ impl PlantedKind {
 }
 
 impl Dataset {
+    /// What the features of a training row show: its label, or that before another was planted; `None` for noise.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    pub fn true_label(&self, row: u32) -> Option<u32> {
+        let label = self.train.labels[row as usize];
+        let Some(planted) = &self.planted else { return Some(label) };
+        match planted.rows.binary_search(&row) {
+            Ok(place) => planted.truth.as_ref().map(|truth| truth[place]),
+            Err(_) => Some(label),
+        }
+    }
+
+    /// Whether some training rows are known to have a wrong label.
+    pub fn knows_wrong_labels(&self) -> bool {
+        self.planted.as_ref().is_some_and(|planted| planted.truth.is_some())
+    }
+
     /// Rows made the way the planted ones were, but never planted: what such a row looks like to a network that
     /// was not trained on it. They are the non-members of a membership attack on planted rows.
     ///

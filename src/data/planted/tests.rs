@@ -77,8 +77,19 @@ fn the_truth_about_rows_with_other_labels_is_kept() {
         let before: Vec<u32> = planted.rows.iter().map(|&row| base.train.labels[row as usize]).collect();
         assert_eq!(planted.truth, Some(before));
     }
-    let canaries = of_digits(PlantedKind::Canaries).1.planted.unwrap();
-    assert_eq!(canaries.truth, None, "noise is nothing in truth");
+    for kind in [PlantedKind::Mislabelled, PlantedKind::RandomLabels, PlantedKind::Canaries] {
+        let dataset = of_digits(kind).1;
+        let is_noise = |row: u32| {
+            kind == PlantedKind::Canaries
+                && dataset.planted.as_ref().unwrap().rows.binary_search(&row).is_ok()
+        };
+        assert_eq!(dataset.knows_wrong_labels(), kind != PlantedKind::Canaries);
+        for row in 0..40_000 {
+            let truth = (!is_noise(row)).then(|| base.train.labels[row as usize]);
+            assert_eq!(dataset.true_label(row), truth, "{kind:?}, row {row}");
+        }
+    }
+    assert!(base.true_label(7) == Some(base.train.labels[7]) && !base.knows_wrong_labels());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 async fn run_of(engine: &Engine, recipe: Recipe) -> Run {
     let epochs = recipe.epochs();
     Run {
-        work: Work::Train(Train { recipe, forked_from: None }),
+        work: Work::Train(Train { recipe, forked_from: None, track_samples: false }),
         progress: Progress { epoch: 0, epochs },
         ..digits_run(engine, epochs).await
     }

@@ -38,7 +38,7 @@ pub(super) async fn digits_run(engine: &Engine, epochs: u32) -> Run {
     let recipe = Recipe::Standard(Standard { hidden: vec![16], epochs, ..Standard::new(5) });
     Run {
         id: Uuid::now_v7(),
-        work: Work::Train(Train { recipe, forked_from: None }),
+        work: Work::Train(Train { recipe, forked_from: None, track_samples: false }),
         dataset: opened.unwrap().unwrap().to_ref(),
         progress: Progress { epoch: 0, epochs },
         ..train_run("digits")
