@@ -2,7 +2,7 @@
 //! and makes models forget, with measured evidence of how well.
 //!
 //! ```text
-//! http ──▶ jobs ──▶ unlearn, checks ──▶ nn  (arrows: "uses"; never backwards)
+//! http ──▶ jobs ──▶ unlearn, checks, diagnosis ──▶ nn  (arrows: "uses"; never backwards)
 //!   │        │
 //!   └────────┴──▶ store, artifacts, data, formats, health, inference, webhooks, domain   (no axum in any of them)
 //! ```

@@ -83,6 +83,26 @@ fn unlearning_depends_on_the_training_core_alone() {
 }
 
 #[test]
+fn a_diagnosis_depends_on_the_training_core_and_the_health_rules_alone() {
+    let upper = [
+        "crate::unlearn",
+        "crate::checks",
+        "crate::jobs",
+        "crate::http",
+        "crate::store",
+        "crate::data",
+        "crate::domain",
+        "crate::cli",
+        "crate::artifacts",
+    ];
+    assert_never_mentions("diagnosis", &upper);
+    // its tests write a trial down
+    for (path, text) in sources("diagnosis").into_iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
+        assert_eq!(mentions(&text, &OUTSIDE), [""; 0], "{}", path.display());
+    }
+}
+
+#[test]
 fn checks_of_the_data_depend_on_the_training_core_alone() {
     let upper = [
         "crate::unlearn",
@@ -165,7 +185,7 @@ fn kernels_leave_multiply_add_to_the_instruction_sets() {
 fn bits_never_depend_on_the_platforms_transcendental_functions() {
     let methods =
         [".exp()", ".ln()", ".log2()", ".sin()", ".cos()", ".powf(", ".tanh()", ".ln_1p()", ".exp_m1()"];
-    for place in ["nn", "unlearn", "checks", "data/digits"] {
+    for place in ["nn", "unlearn", "checks", "diagnosis", "data/digits"] {
         for (path, text) in sources(place) {
             let is_test = path.ends_with("twin.rs") || path.ends_with("tests.rs");
             let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();

@@ -3,9 +3,11 @@
 //! A pure function of its input: the same series give the same bytes. The picture brings its own white
 //! background, so that it reads the same in a dark page or a README.
 
+mod diagnosis;
 mod scale;
 mod series;
 
+pub use diagnosis::{Findings, draw_diagnosis};
 pub use series::{Measure, Panel, Series};
 
 use plotters::coord::Shift;
@@ -43,25 +45,35 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 /// wrong labels, where that was measured. One run: a colour for each measure. More runs: a
 /// colour for each run, a stroke for each measure. Valid with no run, and with runs that measured nothing.
 pub fn draw(title: &str, runs: &[Series]) -> String {
-    let mut svg = String::new();
     let curves = curves(runs);
     let shows_memorisation = curves.iter().any(|curve| curve.measure.panel() == Panel::Memorisation);
     let width = if shows_memorisation { WIDTH / 2 * 3 } else { WIDTH };
+    picture(title, width, |body, legend| draw_all(body, legend, runs, &curves))
+}
+
+/// A picture with a title above, in whose body and legend `fill` draws.
+fn picture(title: &str, width: u32, fill: impl FnOnce(&Area<'_>, &Area<'_>) -> Drawn) -> String {
+    let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (width * UNITS, HEIGHT * UNITS)).into_drawing_area();
-        draw_all(&root, title, runs, &curves).expect("a string takes everything written to it");
-        root.present().expect("a string takes everything written to it");
+        let drawn = (|| {
+            root.fill(&WHITE)?;
+            write(&root, title, (24, 26), 17, INK, HPos::Left, true)?;
+            let (_, body) = root.split_vertically(px(44));
+            let (body, legend) = body.split_vertically(px(HEIGHT - 44 - 44));
+            fill(&body, &legend)?;
+            Ok::<_, Box<dyn std::error::Error>>(root.present()?)
+        })();
+        drawn.expect("a string takes everything written to it");
     }
     with_header(&svg, title, width)
 }
 
-fn draw_all(root: &Area<'_>, title: &str, runs: &[Series], curves: &[Curve]) -> Drawn {
-    root.fill(&WHITE)?;
-    write(root, title, (24, 26), 17, INK, HPos::Left, true)?;
-    let (_, body) = root.split_vertically(px(44));
-    let (body, legend) = body.split_vertically(px(HEIGHT - 44 - 44));
+fn draw_all(body: &Area<'_>, legend: &Area<'_>, runs: &[Series], curves: &[Curve]) -> Drawn {
     let (left, right) = body.split_horizontally(px(WIDTH / 2));
-    let of = |panel: Panel| curves.iter().filter(|c| c.measure.panel() == panel).collect::<Vec<_>>();
+    let of = |panel: Panel| {
+        curves.iter().filter(|c| c.measure.panel() == panel).map(|c| &c.line).collect::<Vec<_>>()
+    };
     draw_panel(&left, "accuracy, %", &of(Panel::Accuracy), (0.0, 100.0))?;
     let (middle, right) = right.split_horizontally(px(WIDTH / 2));
     draw_panel(&middle, "loss (cross-entropy), nats", &of(Panel::Loss), (0.0, f64::MAX))?;
@@ -69,12 +81,17 @@ fn draw_all(root: &Area<'_>, title: &str, runs: &[Series], curves: &[Curve]) -> 
     if !memorisation.is_empty() {
         draw_panel(&right, "training samples by their labels, %", &memorisation, (0.0, 100.0))?;
     }
-    draw_legend(&legend, runs, curves)
+    draw_legend(legend, runs, curves)
 }
 
-/// One line to draw.
+/// A measure of a run.
 struct Curve {
     measure: Measure,
+    line: Line,
+}
+
+/// One line to draw over epochs.
+struct Line {
     color: RGBColor,
     stroke: Stroke,
     points: Vec<(f64, f64)>,
@@ -102,7 +119,7 @@ fn curves(runs: &[Series]) -> Vec<Curve> {
                 .collect();
             if !points.is_empty() {
                 let color = if runs.len() == 1 { hue_of(measure) } else { HUES[i % HUES.len()] };
-                curves.push(Curve { measure, color, stroke: stroke_of(measure), points });
+                curves.push(Curve { measure, line: Line { color, stroke: stroke_of(measure), points } });
             }
         }
     }
@@ -135,14 +152,14 @@ const fn stroke_of(measure: Measure) -> Stroke {
     }
 }
 
-fn draw_panel(area: &Area<'_>, heading: &str, curves: &[&Curve], limits: (f64, f64)) -> Drawn {
+fn draw_panel(area: &Area<'_>, heading: &str, lines: &[&Line], limits: (f64, f64)) -> Drawn {
     let (width, height) = (area.dim_in_pixel().0 / UNITS, area.dim_in_pixel().1 / UNITS);
     write(area, heading, (24, 12), 13, SOFT_INK, HPos::Left, false)?;
-    if curves.is_empty() {
+    if lines.is_empty() {
         let middle = (width as i32 / 2, height as i32 / 2);
         return write(area, "no epoch finished yet", middle, 14, SOFT_INK, HPos::Center, false);
     }
-    let points = || curves.iter().flat_map(|curve| curve.points.iter());
+    let points = || lines.iter().flat_map(|line| line.points.iter());
     let first = points().map(|p| p.0 as u32).min().unwrap_or(1);
     let last = points().map(|p| p.0 as u32).max().unwrap_or(1);
     let x = Scale::epochs(first, last);
@@ -172,10 +189,10 @@ fn draw_panel(area: &Area<'_>, heading: &str, curves: &[&Curve], limits: (f64, f
 
     // solid lines last: they lie on top
     for solid in [false, true] {
-        for curve in curves.iter().filter(|curve| (curve.stroke == Stroke::Solid) == solid) {
-            let points = curve.points.iter().copied();
-            let style = curve.color.stroke_width(UNITS * 9 / 4);
-            match curve.stroke {
+        for line in lines.iter().filter(|line| (line.stroke == Stroke::Solid) == solid) {
+            let points = line.points.iter().copied();
+            let style = line.color.stroke_width(UNITS * 9 / 4);
+            match line.stroke {
                 Stroke::Solid => chart.draw_series(LineSeries::new(points, style)).map(drop)?,
                 Stroke::Dashed => {
                     let (dash, gap) = (px(7) as i32, px(5) as i32);
@@ -186,9 +203,9 @@ fn draw_panel(area: &Area<'_>, heading: &str, curves: &[&Curve], limits: (f64, f
                     chart.draw_series(DashedLineSeries::new(points, dash, gap, style)).map(drop)?;
                 }
             }
-            if solid && curve.points.len() <= 20 {
+            if solid && line.points.len() <= 20 {
                 let radius = px(3) as i32;
-                let dots = curve.points.iter().map(|&point| Circle::new(point, radius, curve.color.filled()));
+                let dots = line.points.iter().map(|&point| Circle::new(point, radius, line.color.filled()));
                 chart.draw_series(dots)?;
             }
         }
@@ -214,18 +231,29 @@ fn draw_legend(area: &Area<'_>, runs: &[Series], curves: &[Curve]) -> Drawn {
             continue;
         }
         shown.push(word);
-        let color = if runs.len() > 1 { SOFT_INK } else { curve.color };
-        let style = color.stroke_width(UNITS * 9 / 4);
-        let (from, to) = (at((x, 20)), at((x + 30, 20)));
-        let (dash, gap) = match curve.stroke {
-            Stroke::Solid => (px(30) as i32, 0),
-            Stroke::Dashed => (px(7) as i32, px(5) as i32),
-            Stroke::Dotted => (px(1) as i32, px(5) as i32),
-        };
-        area.draw(&DashedPathElement::new(vec![from, to], dash, gap, style))?;
-        x = write_entry(area, word, x + 38, false)?;
+        let color = if runs.len() > 1 { SOFT_INK } else { curve.line.color };
+        x = draw_entry(area, word, color, curve.line.stroke, x)?;
     }
     Ok(())
+}
+
+/// Draws a legend word behind a stroke of its line and returns where the next entry begins.
+fn draw_entry(
+    area: &Area<'_>,
+    word: &str,
+    color: RGBColor,
+    stroke: Stroke,
+    x: i32,
+) -> Result<i32, Box<dyn std::error::Error>> {
+    let style = color.stroke_width(UNITS * 9 / 4);
+    let (from, to) = (at((x, 20)), at((x + 30, 20)));
+    let (dash, gap) = match stroke {
+        Stroke::Solid => (px(30) as i32, 0),
+        Stroke::Dashed => (px(7) as i32, px(5) as i32),
+        Stroke::Dotted => (px(1) as i32, px(5) as i32),
+    };
+    area.draw(&DashedPathElement::new(vec![from, to], dash, gap, style))?;
+    write_entry(area, word, x + 38, false)
 }
 
 /// Writes a legend word and returns where the next entry begins.

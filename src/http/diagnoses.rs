@@ -4,6 +4,7 @@ use super::error::{Code, FieldError, Problem};
 use super::extract::{ApiJson, optional_object};
 use super::hyperparameters::{self, DEFAULT_SEED, FaultsRequest, HyperparametersRequest, SEED};
 use super::idempotency::NewId;
+use super::metrics::events_of;
 use super::number::{Checker, Number, Whole};
 use super::order::{self, Found};
 use super::runs;
@@ -11,6 +12,7 @@ use super::state::AppState;
 use super::view::RunView;
 use crate::diagnosis;
 use crate::domain::{Diagnose, EventKind, Priority, Progress, Run, Work};
+use crate::health;
 use crate::jobs::trial_bytes;
 use crate::nn::{Mode, Recipe, Solver};
 use crate::store::StoreError;
@@ -211,19 +213,9 @@ async fn of_run(app: &AppState, id: Uuid) -> Result<Patient, Problem> {
 
 /// In which epoch a run was seen to learn backwards, as far as its log is kept.
 async fn fell_in(app: &AppState, run: Uuid) -> Result<Option<u64>, Problem> {
-    const PAGE: u32 = 1_000;
-    let mut after = 0;
-    loop {
-        let events = app.engine.store.events(run, after, PAGE).await?;
-        let Some(last) = events.last() else { return Ok(None) };
-        after = last.seq;
-        let fell = events
-            .iter()
-            .find(|event| event.kind == EventKind::Alert && event.data["code"] == "learning_backwards");
-        if let Some(event) = fell {
-            return Ok(event.data["epoch"].as_u64());
-        }
-    }
+    let alerts = events_of(app, run, EventKind::Alert).await?;
+    let fell = alerts.iter().find(|alert| alert.data["code"] == health::Code::LearningBackwards.name());
+    Ok(fell.and_then(|alert| alert.data["epoch"].as_u64()))
 }
 
 /// Find out which fault makes a training learn backwards.

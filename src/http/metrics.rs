@@ -4,8 +4,8 @@ use super::error::{Code, Problem};
 use super::extract::{ApiPath, ApiQuery, negotiate};
 use super::runs;
 use super::state::AppState;
-use crate::chart::{self, Series};
-use crate::domain::{Event, EventKind, Kind, Run};
+use crate::chart::{self, Findings, Series};
+use crate::domain::{Event, EventKind, Kind, Run, Work};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -82,12 +82,17 @@ pub async fn get_run_metrics(
 }
 
 async fn epoch_events(app: &AppState, run: Uuid) -> Result<Vec<Event>, Problem> {
-    let (mut epochs, mut after) = (Vec::new(), 0);
+    events_of(app, run, EventKind::Epoch).await
+}
+
+/// Every event of a kind in a run's log.
+pub async fn events_of(app: &AppState, run: Uuid, kind: EventKind) -> Result<Vec<Event>, Problem> {
+    let (mut found, mut after) = (Vec::new(), 0);
     loop {
         let events = app.engine.store.events(run, after, CHUNK).await?;
-        let Some(last) = events.last() else { return Ok(epochs) };
+        let Some(last) = events.last() else { return Ok(found) };
         after = last.seq;
-        epochs.extend(events.into_iter().filter(|event| event.kind == EventKind::Epoch));
+        found.extend(events.into_iter().filter(|event| event.kind == kind));
     }
 }
 
@@ -185,7 +190,7 @@ pub struct ChartQuery {
     compare: Option<Uuid>,
 }
 
-/// See a run's accuracy and loss.
+/// See a run's accuracy and loss, or what a diagnosis found.
 #[utoipa::path(get, path = "/runs/{id}/chart.svg", tag = "runs",
     params(("id" = Uuid, Path, description = "The run"), ChartQuery),
     responses((status = 200, description = "The curves", body = String, content_type = "image/svg+xml")))]
@@ -194,17 +199,37 @@ pub async fn get_run_chart(
     ApiPath(id): ApiPath<Uuid>,
     ApiQuery(query): ApiQuery<ChartQuery>,
 ) -> Result<Response, Problem> {
-    let mut drawn = Vec::new();
-    for id in std::iter::once(id).chain(query.compare) {
-        drawn.push((runs::load(&app, id).await?, epoch_events(&app, id).await?));
+    let run = runs::load(&app, id).await?;
+    if let (Work::Diagnose(_), None) = (&run.work, query.compare) {
+        return diagnosis_chart(&app, &run).await;
+    }
+    let mut drawn = vec![(run, epoch_events(&app, id).await?)];
+    if let Some(other) = query.compare {
+        drawn.push((runs::load(&app, other).await?, epoch_events(&app, other).await?));
     }
     let names = names_of(drawn.iter().map(|(run, _)| run));
     let title = names.join(" and ");
     let series: Vec<Series> = (names.into_iter().zip(&drawn))
         .map(|(name, (_, epochs))| Series::from_events(name, epochs.iter().map(|event| &event.data)))
         .collect();
-    let svg =
-        tokio::task::spawn_blocking(move || chart::draw(&title, &series)).await.map_err(Problem::internal)?;
+    picture(move || chart::draw(&title, &series)).await
+}
+
+/// A diagnosis: its findings, or what it has tried so far.
+async fn diagnosis_chart(app: &AppState, run: &Run) -> Result<Response, Problem> {
+    let findings = match app.engine.store.report(run.id).await? {
+        Some(report) => Findings::from_report(&report),
+        None => {
+            let events = events_of(app, run.id, EventKind::Phase).await?;
+            Findings::from_trials(events.iter().filter_map(|event| event.data.get("trial")))
+        }
+    };
+    let title = name_of(run);
+    picture(move || chart::draw_diagnosis(&title, &findings)).await
+}
+
+async fn picture(draw: impl FnOnce() -> String + Send + 'static) -> Result<Response, Problem> {
+    let svg = tokio::task::spawn_blocking(draw).await.map_err(Problem::internal)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -226,12 +251,12 @@ fn names_of<'a>(runs: impl Iterator<Item = &'a Run> + Clone) -> Vec<String> {
 
 fn name_of(run: &Run) -> String {
     let what = match &run.work {
-        crate::domain::Work::Train(train) => train.recipe.mode().name().to_owned(),
-        crate::domain::Work::Unlearn(unlearn) => unlearn.method.name().to_owned(),
-        crate::domain::Work::Diagnose(diagnose) => {
+        Work::Train(train) => train.recipe.mode().name().to_owned(),
+        Work::Unlearn(unlearn) => unlearn.method.name().to_owned(),
+        Work::Diagnose(diagnose) => {
             format!("a diagnosis of {}", diagnose.recipe.mode().name())
         }
-        crate::domain::Work::Audit(_) => "audit".to_owned(),
+        Work::Audit(_) => "audit".to_owned(),
     };
     format!("{what} on {}", run.dataset.name)
 }

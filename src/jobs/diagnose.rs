@@ -1,17 +1,19 @@
 //! A run of kind `diagnose`: the training in question beside variants of it; a report, and nothing else changed.
 
+use super::checks::findings;
 use super::executor::{Failure, Workshop};
 use super::journal::Journal;
 use super::train;
 use super::unlearn::go;
-use crate::checks::{self, Check, Interrupted, Subject, SuspectError, Suspects};
+use crate::checks::{self, Check, Interrupted, SuspectError, Suspects};
 use crate::data::Dataset;
 use crate::diagnosis::{self, Diagnosis, DiagnosisError, Observer, Order, Trial, Variant};
 use crate::domain::{Diagnose, Run};
-use crate::nn::{self, Pairs, Problem, Recipe};
+use crate::nn::{self, Problem, Recipe, Split};
 use serde_json::{Value, json};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) fn execute(
@@ -42,7 +44,7 @@ pub(super) fn execute(
 /// What the data look like, and which rows may be mislabelled.
 struct Data {
     /// Of the samples as the recipe pairs them.
-    findings: Vec<checks::Finding>,
+    findings: Arc<[checks::Finding]>,
     /// Looked for where it is in question.
     suspects: Option<Suspects>,
 }
@@ -56,25 +58,25 @@ fn look_at(
 ) -> Result<Data, Failure> {
     go(journal.phase("checks", "looking at the data"))?;
     let n_threads = journal.threads();
-    let (train, test) = (dataset.train(), dataset.test());
-    let pairs = Pairs::of(&order.recipe, train.n_rows(), &[]);
-    let subject = Subject::of(&order.recipe, train, &[], test);
-    let findings = checks::examine(&subject, n_threads, &mut || journal.halted())?;
+    let mut check = |recipe| {
+        findings(dataset, recipe, n_threads, &mut || journal.halted()).map_err(|Interrupted| Failure::Stopped)
+    };
+    let shown = check(Some(&order.recipe))?;
     let is_doubtful = matches!(order.recipe, Recipe::Standard(_)) || {
-        let stored = checks::examine(&Subject::as_stored(train, test), n_threads, &mut || journal.halted())?;
+        let stored = check(None)?;
         stored.iter().any(|finding| finding.is_warning() && matches!(finding.check, Check::Labels(_)))
     };
     let suspects = if is_doubtful {
         go(journal.phase("labels", "looking for labels that are probably wrong"))?;
-        let mut rows = pairs.label_of;
-        rows.sort_unstable();
+        let train = dataset.train();
+        let rows = Split::new(&order.recipe, train.n_rows(), &[]).train;
         let found = checks::suspects(train, &rows, run.seed, n_threads, &mut |_| journal.halted());
         // nothing to leave out, nothing to try
         Some(found?).filter(|suspects| !suspects.rows.is_empty())
     } else {
         None
     };
-    Ok(Data { findings, suspects })
+    Ok(Data { findings: shown, suspects })
 }
 
 /// As many trainings at a time as the run was predicted to have memory for, and has threads for.
@@ -139,16 +141,10 @@ fn report(run: &Run, order: &Diagnose, data: &Data, found: &Diagnosis, seconds: 
     report["diagnosed"] = json!(order.diagnosed);
     report["mode"] = json!(order.recipe.mode().name());
     report["dataset"] = json!(run.dataset);
-    report["checks"] = json!(data.findings);
+    report["checks"] = json!(*data.findings);
     report["suspected_labels"] = json!(suspects);
     report["seconds"] = json!(seconds);
     report
-}
-
-impl From<Interrupted> for Failure {
-    fn from(_: Interrupted) -> Self {
-        Self::Stopped
-    }
 }
 
 impl From<SuspectError> for Failure {
