@@ -15,6 +15,7 @@ mod events;
 mod exchange;
 mod formats;
 mod idempotency;
+mod losses;
 mod models;
 mod openapi;
 mod predict;

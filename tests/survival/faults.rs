@@ -3,7 +3,7 @@
 
 use crate::ledger::{Ledger, check_files, pages};
 use crate::receiver::Receiver;
-use crate::server::{Server, training, weights_of};
+use crate::server::{Server, losses_of, training, weights_of};
 use lethe::faults::POINTS;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,9 +46,9 @@ enum Life {
 fn lives_through(what: &str, step: &str) -> &'static [Life] {
     match (what, step) {
         ("models", "remove") => &[Life::Revoke, Life::Unlearn],
-        ("checkpoints", "remove") => &[Life::Revoke, Life::DeleteRuns],
+        ("checkpoints" | "losses", "remove") => &[Life::Revoke, Life::DeleteRuns],
         ("publish", _) => &[Life::Train, Life::Unlearn],
-        ("submit" | "claim" | "advance" | "models" | "checkpoints", _) => &[Life::Train],
+        ("submit" | "claim" | "advance" | "models" | "checkpoints" | "losses", _) => &[Life::Train],
         ("fork", _) => &[Life::Fork],
         ("conclude", _) => &[Life::Audit],
         ("import", _) => &[Life::Import],
@@ -105,7 +105,8 @@ impl Case {
 
     /// Of each way to write something down, where it is decided whether it was.
     fn is_in_short_form(&self) -> bool {
-        let is_decisive = matches!(self.step, "commit" | "committed" | "rename");
+        let is_decisive =
+            matches!((self.what, self.step), (_, "commit" | "committed" | "rename") | ("losses", "sync"));
         is_decisive && self.action == "abort" && self.time == 1 && self.life != Life::Wait
     }
 
@@ -125,6 +126,8 @@ struct Beginning {
     trained: String,
     forked: String,
     unlearned: String,
+    /// What a training tells of its samples.
+    losses: Vec<u8>,
 }
 
 impl Beginning {
@@ -136,10 +139,12 @@ impl Beginning {
             runs.push(world.carry_out("/runs", &training("base", tag)).await);
         }
         let trained = weights_of(world.server(), &runs[0]).await;
+        let losses = losses_of(world.server(), &runs[0]).await;
         let ids = [0, 1].map(|i| runs[i]["id"].as_str().unwrap().to_owned());
         world.stop();
         let World { dir, .. } = world;
-        let mut beginning = Self { dir, runs: ids, trained, forked: String::new(), unlearned: String::new() };
+        let mut beginning =
+            Self { dir, runs: ids, trained, forked: String::new(), unlearned: String::new(), losses };
         let mut world = beginning.world("");
         let fork = world.carry_out(&beginning.fork_path(), &fork("1")).await;
         let unlearned = world.carry_out("/unlearn", &unlearning(1)).await;
@@ -312,6 +317,8 @@ impl World {
                 Life::Train | Life::Wait => {
                     let run = self.carry_out("/runs", &training("new", &tag)).await;
                     assert_eq!(weights_of(self.server(), &run).await, beginning.trained, "{}", self.faults);
+                    let losses = losses_of(self.server(), &run).await;
+                    assert!(losses == beginning.losses, "{}: other losses", self.faults);
                     if life == Life::Wait {
                         return;
                     }

@@ -1,6 +1,6 @@
 //! A server killed without warning loses nothing it acknowledged, and ends its work as if nothing had happened.
 
-use crate::server::Server;
+use crate::server::{Server, losses_of};
 use serde_json::{Value, json};
 
 const EPOCHS: u64 = 6;
@@ -69,7 +69,7 @@ async fn a_killed_server_takes_its_runs_up_again_and_ends_them_the_same() {
 async fn a_training_killed_after_every_epoch_comes_to_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let order = |model: &str| {
-        json!({ "mode": "debug", "dataset": "digits", "model": model, "seed": 3,
+        json!({ "mode": "debug", "dataset": "digits", "model": model, "seed": 3, "track_samples": true,
                 "hyperparameters": { "hidden": [16], "epochs": 10 } })
     };
     let mut server = Server::start(dir.path());
@@ -86,6 +86,11 @@ async fn a_training_killed_after_every_epoch_comes_to_the_same_bits() {
     assert_eq!(object["status"], "succeeded", "{object}");
     assert!(object["attempt"].as_u64().unwrap() > 1, "it was met at work: {object}");
     assert_eq!(history(&server, &parted).await, history(&server, &whole).await);
+    let whole = server.get(&format!("/runs/{whole}")).await;
+    assert!(
+        losses_of(&server, &object).await == losses_of(&server, &whole).await,
+        "the losses of samples too"
+    );
     let mut digests = Vec::new();
     for model in ["whole", "parted"] {
         let version = server.get(&format!("/models/{model}/versions/1")).await;

@@ -193,12 +193,18 @@ fn command_of(data_dir: &Path) -> Command {
     command
 }
 
-/// A training of under a second, always to the same weights.
+/// A training of under a second, always to the same weights and losses.
 pub fn training(model: &str, tag: &str) -> Value {
     json!({
         "mode": "standard", "dataset": "digits", "model": model, "seed": 3, "tags": { "order": tag },
-        "hyperparameters": { "hidden": [4], "epochs": 3 },
+        "track_samples": true, "hyperparameters": { "hidden": [4], "epochs": 3 },
     })
+}
+
+/// The losses of a run's samples, as they are taken home.
+pub async fn losses_of(server: &Server, run: &Value) -> Vec<u8> {
+    let id = run["id"].as_str().unwrap();
+    server.download(&format!("/runs/{id}/losses")).await.unwrap()
 }
 
 /// What the weights of a run's version hash to.
