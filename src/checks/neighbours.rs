@@ -73,7 +73,8 @@ mod tests {
     const D: usize = 23;
 
     fn pixels(n: usize) -> Vec<u8> {
-        let byte = |i: u32| (keyed_hash(1, Purpose::Check, 9, i) >> 56) as u8 * u8::from(i % 4 > 0);
+        let byte =
+            |i: u32| (keyed_hash(1, Purpose::Check, 9, i) >> 56) as u8 * u8::from(!i.is_multiple_of(4));
         (0..(n * D) as u32).map(byte).collect()
     }
 
