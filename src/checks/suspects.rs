@@ -15,6 +15,11 @@ const N_FOLDS: usize = 2;
 /// Few: right labels are learned before wrong ones are learned by heart (Arpit et al. 2017, ICML, arXiv:1706.05394).
 const EPOCHS: u32 = 3;
 const HIDDEN: usize = 64;
+/// Rounds of cross-validation where many rows are suspected, at most.
+const MOST_ROUNDS: usize = 4;
+/// Many: as large a share of the rows. With fewer wrong labels another round finds hardly more of them, and doubts more
+/// right ones.
+const MANY: f64 = 0.25;
 
 /// Rows whose labels are suspected to be wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +46,9 @@ pub enum SuspectError {
 /// Jiang & Chuang 2021, arXiv:1911.00068; "prune by noise rate") says how many labels are wrong and which. Each row falls
 /// into one of [`N_FOLDS`] parts by keyed hash of (`seed`, row).
 ///
+/// Where many are found, they are left out and the rest is trained on again, up to [`MOST_ROUNDS`] times (as Chen et al.
+/// 2019, ICML, arXiv:1905.05040, iterate cross-validation): networks that saw fewer wrong labels know better.
+///
 /// The same arguments give the same bits on any number of threads. `keep_going` hears of mini-batches, though not of
 /// every one.
 ///
@@ -55,12 +63,33 @@ pub fn suspects(
     n_threads: NonZeroUsize,
     keep_going: &mut dyn FnMut(&BatchReport) -> ControlFlow<()>,
 ) -> Result<Suspects, SuspectError> {
+    let mut found = round(samples, rows, &[], seed, n_threads, keep_going)?;
+    for _ in 1..MOST_ROUNDS {
+        if (found.rows.len() as f64) < MANY * rows.len() as f64 {
+            break;
+        }
+        found = round(samples, rows, &found.rows, seed, n_threads, keep_going)?;
+    }
+    Ok(found)
+}
+
+/// As [`suspects`], by networks that are trained without the rows `left_out` (sorted).
+fn round(
+    samples: Samples<'_>,
+    rows: &[u32],
+    left_out: &[u32],
+    seed: u64,
+    n_threads: NonZeroUsize,
+    keep_going: &mut dyn FnMut(&BatchReport) -> ControlFlow<()>,
+) -> Result<Suspects, SuspectError> {
     let n_rows = u32::try_from(samples.n_rows()).expect("row ids fit u32");
     let jobs: Vec<Job> = (0..N_FOLDS)
         .map(|fold| {
             let (own, others): (Vec<u32>, Vec<u32>) =
                 rows.iter().copied().partition(|row| fold_of(seed, *row) == fold);
-            let excluded = (0..n_rows).filter(|row| others.binary_search(row).is_err()).collect();
+            let is_trained_on =
+                |row: &u32| others.binary_search(row).is_ok() && left_out.binary_search(row).is_err();
+            let excluded = (0..n_rows).filter(|row| !is_trained_on(row)).collect();
             Job { recipe: recipe(keyed_hash(seed, Purpose::Fold, fold as u32 + 1, 0)), own, excluded }
         })
         .collect();
