@@ -113,6 +113,11 @@ pub trait Observer {
     /// `probe`, `bank`.
     fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
 
+    /// After every step of a method that goes by mini-batches, with the network it made and the rows trained on up to here.
+    fn on_step(&mut self, _network: &Mlp, _n_rows: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     /// Whenever the guard has looked at a method at work.
     fn on_guard(&mut self, _report: &GuardReport) -> ControlFlow<()> {
         ControlFlow::Continue(())

@@ -23,6 +23,8 @@ pub(super) struct Course<'c, 'a> {
     epoch: u32,
     epochs: u32,
     steps: u64,
+    /// Rows trained on, in all passes.
+    n_rows: u64,
 }
 
 /// How long, in which portions and watched how.
@@ -52,7 +54,18 @@ impl<'c, 'a> Course<'c, 'a> {
         batch.set_team(Team::of(threads));
         let guard = Guard::new(plan.watch, context);
         let descent = Descent::new(&mlp, plan.momentum);
-        Self { context, observer, mlp, batch, descent, guard, epoch: 0, epochs: plan.epochs, steps: 0 }
+        Self {
+            context,
+            observer,
+            mlp,
+            batch,
+            descent,
+            guard,
+            epoch: 0,
+            epochs: plan.epochs,
+            steps: 0,
+            n_rows: 0,
+        }
     }
 
     /// Scales every step in each parameter by its factor: zero holds it, bit for bit.
@@ -84,6 +97,8 @@ impl<'c, 'a> Course<'c, 'a> {
             self.descent.step(&mut self.mlp, &mut self.batch, learning_rate);
             go_on(self.observer.on_batch(&running.report(self.epoch, number + 1, n_batches)))?;
             self.steps += 1;
+            self.n_rows += rows.len() as u64;
+            go_on(self.observer.on_step(&self.mlp, self.n_rows))?;
             if self.guard.is_throughout() && self.steps.is_multiple_of(between_looks) {
                 advice = self.look()?;
                 if advice == Advice::Stop {

@@ -334,3 +334,31 @@ fn no_methods_defaults_cost_more_than_a_point_without_stopping_themselves() {
         }
     }
 }
+
+#[test]
+fn an_observer_sees_the_network_of_every_step() {
+    struct Steps(Vec<(Mlp, u64)>);
+    impl Observer for Steps {
+        fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn on_step(&mut self, network: &Mlp, n_rows: u64) -> ControlFlow<()> {
+            self.0.push((network.clone(), n_rows));
+            ControlFlow::Continue(())
+        }
+    }
+    let world = World::rows(400);
+    let mut steps = Steps(vec![]);
+    let method = Method::RandomLabel(RandomLabel { epochs: 2, batch_size: 50, learning_rate: 0.01 });
+    let outcome = unlearn(&method, &world.task(), &mut steps).unwrap();
+    let n_trained = Split::new(&world.recipe, 400, &[]).train.len() as u64;
+    let (last, n_rows) = steps.0.last().unwrap();
+    assert!(*last == outcome.model && *n_rows == 2 * n_trained, "{n_rows} of {n_trained}");
+    assert!(steps.0.is_sorted_by(|a, b| a.1 < b.1) && steps.0[0].1 <= 50 && steps.0[0].0 != world.parent);
+}
