@@ -4,6 +4,7 @@
 //! background, so that it reads the same in a dark page or a README.
 
 mod diagnosis;
+pub mod figure;
 mod scale;
 mod series;
 
