@@ -1,8 +1,9 @@
-//! The command line: one tree of commands, dispatched here. All but `serve`, `healthcheck` and `openapi` are
+//! The command line: one tree of commands, dispatched here. All but `serve`, `healthcheck`, `openapi` and the benches are
 //! clients of the HTTP interface, also when the server runs in the same process.
 
 mod args;
 mod audit;
+mod bench_backwards;
 mod bench_unlearn;
 mod client;
 mod demo;
@@ -22,6 +23,7 @@ mod unlearn;
 use crate::config::Config;
 use crate::http::serve;
 use args::{AuditArgs, Connection, DiagnoseArgs, PredictArgs, TrainArgs, UnlearnArgs};
+use bench_backwards::BenchBackwardsArgs;
 use bench_unlearn::BenchUnlearnArgs;
 use clap::{Parser, Subcommand};
 use demo::DemoArgs;
@@ -59,6 +61,9 @@ enum Command {
     Audit(AuditArgs),
     /// Measure every unlearning method on every kind of forget set, beside retraining; writes tables and a picture.
     BenchUnlearn(BenchUnlearnArgs),
+    /// Measure the report's two programs beside what it prints of them, and learning backwards beside two methods of
+    /// unlearning; writes tables and pictures.
+    BenchBackwards(BenchBackwardsArgs),
     /// Ask the server at `--listen` whether it is ready; exit code 0 if it is.
     Healthcheck,
     /// Print the description of the HTTP interface, as in `openapi.yaml`.
@@ -73,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Healthcheck => serve::healthcheck_command(&config),
         Command::Openapi => serve::openapi_command(),
         Command::Demo(args) => block_on(&config, demo::demo(&args, &config)),
+        Command::BenchBackwards(args) => finish(bench_backwards::bench(&args, &config)),
         Command::BenchUnlearn(args) => finish(bench_unlearn::bench(&args, &config)),
         Command::Train(args) => {
             block_on(&config, with_server(&config, &args.connection, async |s| train::train(&args, s).await))
