@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures of the README with the program itself: needs MNIST (LETHE_DATASETS_DIR, or the network), curl, and
-# about two minutes. `make figures`
+# Makes the pictures of the README and of docs/LEARNING_BACKWARDS.md with the program itself: needs MNIST (LETHE_DATASETS_DIR,
+# or the network), curl, and about four minutes. `make figures`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
@@ -32,4 +32,7 @@ for method in gradient_ascent reset_last retrain; do
   lethe unlearn digits:1 --class 3 --method "$method" --verify standard --seed 1 2>/dev/null || true
 done
 lethe unlearn digits:1 --class 3 --method gradient_ascent --variant plain --verify standard --seed 1 2>/dev/null || true
-echo "docs/pictures/nn-and-debug.svg is written"
+
+# the server has downloaded the data, if it had to
+lethe --data-dir "$folder" --train-threads 2 bench-backwards --dataset mnist --seeds 3 --out docs/backwards
+echo "docs/pictures/nn-and-debug.svg and docs/backwards are written"
