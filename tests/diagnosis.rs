@@ -29,7 +29,8 @@ fn diagnosis(
     data: &Dataset,
     wrong: Option<&[u32]>,
 ) -> Diagnosis {
-    let order = Order { recipe, seeds: vec![1, 2, 3], epochs, suspected_rows: wrong };
+    let order =
+        Order { recipe, seeds: vec![1, 2, 3], epochs, suspected_rows: wrong, labels_look_wrong: false };
     let problem = Problem { train, excluded: &[], test: data.test() };
     diagnose(&order, &problem, &[], NonZeroUsize::new(2).unwrap(), &mut Patient).unwrap()
 }

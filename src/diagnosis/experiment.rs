@@ -23,6 +23,8 @@ pub struct Order<'a> {
     pub epochs: u32,
     /// Training rows whose labels are probably wrong, sorted; `None` if that is not in question.
     pub suspected_rows: Option<&'a [u32]>,
+    /// Whether there is evidence of wrong labels besides, which counts where not all of them can be found.
+    pub labels_look_wrong: bool,
 }
 
 impl Order<'_> {

@@ -26,7 +26,9 @@ pub enum Symptom {
 ///   the most that any variant wins, and no longer falls if that was the symptom; or
 /// - *with it alone* a training whose other suspects are mended is worse by as much, of what mending everything wins, and
 ///   falls if that is the symptom. So two faults that each suffice are found, though leaving out one of them mends
-///   nothing.
+///   nothing; or
+/// - it is label noise, there is other evidence of it, and leaving out what was found of it helps beyond doubt. For not all
+///   wrong labels can be found, and those left do their harm: the effect is less than that of the fault.
 pub(super) fn judge(
     order: &Order<'_>,
     suspects: &[Suspect],
@@ -44,7 +46,8 @@ pub(super) fn judge(
     let symptom = if bench.falls(Variant::AsIs) {
         Some(Symptom::LearningBackwards)
     } else {
-        gains.iter().any(|gain| gain.low() > LEAST_EFFECT).then_some(Symptom::LearningPoorly)
+        let is_poor = gains.iter().any(|gain| gain.low() > LEAST_EFFECT) || bench.suffers_from_noise();
+        is_poor.then_some(Symptom::LearningPoorly)
     };
     let mut findings: Vec<(bool, Finding)> =
         suspects.iter().map(|&suspect| bench.finding(suspect, symptom, most)).collect();
@@ -107,6 +110,12 @@ impl Bench<'_> {
         Interval::of(&last)
     }
 
+    /// Whether wrong labels that others have seen do harm here.
+    fn suffers_from_noise(&self) -> bool {
+        let gain = self.difference(Variant::Without(Suspect::LabelNoise), Variant::AsIs);
+        self.order.labels_look_wrong && gain.is_some_and(|(gain, _)| gain.low() > 0.0)
+    }
+
     /// Whether the suspect is a cause, and what is known of it; `most` is the most that any variant wins.
     fn finding(&self, suspect: Suspect, symptom: Option<Symptom>, most: f64) -> (bool, Finding) {
         let is_backwards = symptom == Some(Symptom::LearningBackwards);
@@ -123,7 +132,8 @@ impl Bench<'_> {
             let won = self.difference_at(epoch, Variant::Mended, Variant::AsIs);
             is_large(&harm, won.mean) && (self.falls(only) || !is_backwards)
         });
-        let is_cause = symptom.is_some() && (is_necessary || is_sufficient);
+        let is_evident = suspect == Suspect::LabelNoise && self.suffers_from_noise();
+        let is_cause = symptom.is_some() && (is_necessary || is_sufficient || is_evident);
         let on_its_own = alone.map(|(harm, at_epoch)| OnItsOwn {
             effect: -harm.mean,
             ci: [-harm.ci[1], -harm.ci[0]],
@@ -134,6 +144,7 @@ impl Bench<'_> {
         let change = format!("{mending} alone changes test accuracy by {}", points(&effect));
         let detail = match (is_cause, is_necessary, falls_without) {
             (true, true, _) => format!("{change}, and learning is restored"),
+            (true, false, _) if is_evident => format!("{change}, and the data checks find wrong labels"),
             (true, false, _) => {
                 let harm = on_its_own.as_ref().map_or(0.0, |own| own.effect);
                 format!("{change}; but it suffices: on its own it costs {:.1} points", -100.0 * harm)
@@ -187,6 +198,15 @@ impl Bench<'_> {
     fn cause(&self, cause: &Finding, as_is: &Interval) -> String {
         let suspect = cause.fault;
         let without = Variant::Without(suspect);
+        if suspect == Suspect::LabelNoise && self.suffers_from_noise() {
+            return format!(
+                "The data checks find wrong labels, and {} alone brings {} instead of {} at epoch {}.",
+                suspect.mending(&self.order.recipe, self.n_suspected),
+                percent(&self.accuracy(without)),
+                percent(as_is),
+                self.order.epochs
+            );
+        }
         if cause.ci[0] > LEAST_EFFECT && !cause.falls_without {
             let mending = capitalised(&suspect.mending(&self.order.recipe, self.n_suspected));
             return format!(

@@ -31,6 +31,7 @@ pub(super) fn execute(
         seeds,
         epochs: order.epochs,
         suspected_rows: data.suspects.as_ref().map(|suspects| suspects.rows.as_slice()),
+        labels_look_wrong: data.labels_look_wrong,
     };
     let problem = Problem { train: dataset.train(), excluded: &[], test: dataset.test() };
     let known = journal.known_trials();
@@ -45,6 +46,8 @@ pub(super) fn execute(
 struct Data {
     /// Of the samples as the recipe pairs them.
     findings: Arc<[checks::Finding]>,
+    /// As they are stored: a recipe's own misaligned labels are not in the data.
+    labels_look_wrong: bool,
     /// Looked for where it is in question.
     suspects: Option<Suspects>,
 }
@@ -62,11 +65,10 @@ fn look_at(
         findings(dataset, recipe, n_threads, &mut || journal.halted()).map_err(|Interrupted| Failure::Stopped)
     };
     let shown = check(Some(&order.recipe))?;
-    let is_doubtful = matches!(order.recipe, Recipe::Standard(_)) || {
-        let stored = check(None)?;
-        stored.iter().any(|finding| finding.is_warning() && matches!(finding.check, Check::Labels(_)))
-    };
-    let suspects = if is_doubtful {
+    let is_warning =
+        |finding: &checks::Finding| finding.is_warning() && matches!(finding.check, Check::Labels(_));
+    let labels_look_wrong = check(None)?.iter().any(is_warning);
+    let suspects = if labels_look_wrong || matches!(order.recipe, Recipe::Standard(_)) {
         go(journal.phase("labels", "looking for labels that are probably wrong"))?;
         let train = dataset.train();
         let rows = Split::new(&order.recipe, train.n_rows(), &[]).train;
@@ -76,7 +78,7 @@ fn look_at(
     } else {
         None
     };
-    Ok(Data { findings: shown, suspects })
+    Ok(Data { findings: shown, labels_look_wrong, suspects })
 }
 
 /// As many trainings at a time as the run was predicted to have memory for, and has threads for.

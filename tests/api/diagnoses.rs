@@ -10,7 +10,7 @@ fn small_nn() -> Value {
                                      "per_sample_momentum": false } })
 }
 
-fn names<'a>(findings: &'a Value) -> Vec<&'a str> {
+fn names(findings: &Value) -> Vec<&str> {
     findings.as_array().unwrap().iter().map(|finding| finding["fault"].as_str().unwrap()).collect()
 }
 
