@@ -225,6 +225,7 @@ class Shown {
     this.curves = run.kind === "unlearn"
       ? [["forget_accuracy", chart.add("forgotten rows", "nn")], ["retain_accuracy", chart.add("kept rows", "debug")],
         ["test_accuracy", chart.add("test images", "other")]]
+      : run.kind !== "train" ? []
       : [["test_accuracy", chart.add(this.name, this.tone)], ["reported_accuracy", chart.add(this.name, this.tone, true)]];
     this.card();
     this.status(run);
@@ -264,7 +265,12 @@ class Shown {
       this.epoch.textContent = this.last ?? "";
       this.detail.textContent = version ? `published as ${version.model}:${version.version}` : "";
       if (error) { this.detail.textContent = error.message; this.detail.classList.add("problem"); }
+      if (this.run.kind === "diagnose" && status === "succeeded") this.showFinding();
     }
+  }
+
+  showFinding() {
+    attempt(async () => { this.detail.textContent = (await ask("GET", `/runs/${this.run.id}/report`)).summary; });
   }
 
   listen() {
@@ -409,7 +415,7 @@ async function refreshRuns() {
     look.addEventListener("click", () => attempt(async () => show([await ask("GET", `/runs/${run.id}`)])));
     const best = run.best ? `${percent(run.best.value)} (epoch ${run.best.epoch})` : "–";
     return make("tr", {},
-      make("td", {}, new Date(run.created_at).toLocaleTimeString()), make("td", {}, run.mode ?? `${run.kind} ${run.method ?? ""}`),
+      make("td", {}, new Date(run.created_at).toLocaleTimeString()), make("td", {}, nameOf(run)),
       make("td", {}, run.version ? `${run.version.model}:${run.version.version}` : run.model), make("td", {}, run.dataset?.name ?? ""),
       make("td", {}, run.status), make("td", { class: "numbers" }, best), make("td", {}, look));
   }));
