@@ -125,7 +125,10 @@ async fn apply(store: &Store, expected: &mut Vec<Expected>, operation: Operation
             let older = Fence(run.attempt.wrapping_sub(1));
             store.renew(&[(run.id, older)], DateTime::<Utc>::MAX_UTC).await.unwrap();
             store.renew(&[(run.id, Fence(run.attempt))], until).await.unwrap();
-            run.until = until;
+            // nobody holds the others: there is no claim to renew
+            if run.is_held() {
+                run.until = until;
+            }
         }
         Operation::Lapse => {
             let lapsed: Vec<_> =
