@@ -14,18 +14,22 @@ export LETHE_SERVER=$(sed 's/^listening on //' "$folder/address")
 
 # the id of a run, from the answer that accepts it
 start() {
-  curl -fsS "$LETHE_SERVER/runs" -H 'Content-Type: application/json' -d "$1" | sed -E 's/^\{"id":"([^"]+)".*/\1/'
+  curl -fsS "$LETHE_SERVER$1" -H 'Content-Type: application/json' -d "$2" | sed -E 's/^\{"id":"([^"]+)".*/\1/'
 }
 finish() {
   # the stream of events ends with the run
   curl -fsSN "$LETHE_SERVER/runs/$1/events" -H 'Accept: text/event-stream' >/dev/null
 }
 
-nn=$(start '{"mode":"nn","dataset":"mnist","seed":1,"hyperparameters":{"epochs":50}}')
-debug=$(start '{"mode":"debug","dataset":"mnist","seed":1,"hyperparameters":{"epochs":50}}')
+nn=$(start /runs '{"mode":"nn","dataset":"mnist","seed":1,"hyperparameters":{"epochs":50}}')
+debug=$(start /runs '{"mode":"debug","dataset":"mnist","seed":1,"hyperparameters":{"epochs":50}}')
 finish "$nn"
 finish "$debug"
 curl -fsS "$LETHE_SERVER/runs/$nn/chart.svg?compare=$debug" -o docs/pictures/nn-and-debug.svg
+
+diagnosis=$(start /diagnoses '{"mode":"nn","dataset":"mnist"}')
+finish "$diagnosis"
+curl -fsS "$LETHE_SERVER/runs/$diagnosis/chart.svg" -o docs/backwards/diagnosis.svg
 
 lethe train --mode standard --dataset mnist --model digits --seed 7 --json >/dev/null 2>&1
 for method in gradient_ascent reset_last retrain; do

@@ -38,6 +38,17 @@ fn assert_never_mentions(place: &str, words: &[&str]) {
     }
 }
 
+/// What the mathematics is used by: it knows none of it.
+const ABOVE: [&str; 7] = [
+    "crate::jobs",
+    "crate::http",
+    "crate::store",
+    "crate::data",
+    "crate::domain",
+    "crate::cli",
+    "crate::artifacts",
+];
+
 /// What pure mathematics has no business with.
 const OUTSIDE: [&str; 10] = [
     "tokio",
@@ -54,48 +65,22 @@ const OUTSIDE: [&str; 10] = [
 
 #[test]
 fn the_training_core_knows_no_io_no_clock_and_no_upper_layer() {
-    let upper = [
-        "crate::unlearn",
-        "crate::jobs",
-        "crate::http",
-        "crate::store",
-        "crate::data",
-        "crate::domain",
-        "crate::cli",
-    ];
-    assert_never_mentions("nn", &upper);
+    assert_never_mentions("nn", &ABOVE);
+    assert_never_mentions("nn", &["crate::unlearn", "crate::checks", "crate::diagnosis", "crate::health"]);
     assert_never_mentions("nn", &OUTSIDE);
 }
 
 #[test]
 fn unlearning_depends_on_the_training_core_alone() {
-    let upper = [
-        "crate::jobs",
-        "crate::http",
-        "crate::store",
-        "crate::data",
-        "crate::domain",
-        "crate::cli",
-        "crate::artifacts",
-    ];
-    assert_never_mentions("unlearn", &upper);
+    assert_never_mentions("unlearn", &ABOVE);
+    assert_never_mentions("unlearn", &["crate::checks", "crate::diagnosis", "crate::health"]);
     assert_never_mentions("unlearn", &OUTSIDE);
 }
 
 #[test]
 fn a_diagnosis_depends_on_the_training_core_and_the_health_rules_alone() {
-    let upper = [
-        "crate::unlearn",
-        "crate::checks",
-        "crate::jobs",
-        "crate::http",
-        "crate::store",
-        "crate::data",
-        "crate::domain",
-        "crate::cli",
-        "crate::artifacts",
-    ];
-    assert_never_mentions("diagnosis", &upper);
+    assert_never_mentions("diagnosis", &ABOVE);
+    assert_never_mentions("diagnosis", &["crate::unlearn", "crate::checks"]);
     // its tests write a trial down
     for (path, text) in sources("diagnosis").into_iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
         assert_eq!(mentions(&text, &OUTSIDE), [""; 0], "{}", path.display());
@@ -104,18 +89,8 @@ fn a_diagnosis_depends_on_the_training_core_and_the_health_rules_alone() {
 
 #[test]
 fn checks_of_the_data_depend_on_the_training_core_alone() {
-    let upper = [
-        "crate::unlearn",
-        "crate::jobs",
-        "crate::http",
-        "crate::store",
-        "crate::data",
-        "crate::domain",
-        "crate::cli",
-        "crate::artifacts",
-        "crate::health",
-    ];
-    assert_never_mentions("checks", &upper);
+    assert_never_mentions("checks", &ABOVE);
+    assert_never_mentions("checks", &["crate::unlearn", "crate::diagnosis", "crate::health"]);
     assert_never_mentions("checks", &OUTSIDE);
 }
 

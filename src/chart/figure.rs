@@ -1,9 +1,7 @@
 //! A picture of two plots side by side, with a legend and a caption below: for measurements that are no run's.
 
 use super::scale::Scale;
-use super::{
-    AXIS, Area, Drawn, GRID, HUES, INK, SOFT_INK, UNITS, WIDTH, at, font, picture, px, write, write_entry,
-};
+use super::{Area, Drawn, HUES, INK, SOFT_INK, UNITS, WIDTH, at, picture, plane, px, write, write_entry};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
@@ -132,27 +130,7 @@ impl Plot {
     where
         X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     {
-        let mut chart = ChartBuilder::on(area)
-            .margin_top(px(28))
-            .margin_right(px(24))
-            .margin_left(px(16))
-            .set_label_area_size(LabelAreaPosition::Left, px(44))
-            .set_label_area_size(LabelAreaPosition::Bottom, px(38))
-            .build_cartesian_2d(x, y)?;
-        let label = font(12, false).color(&SOFT_INK);
-        chart
-            .configure_mesh()
-            .bold_line_style(GRID.stroke_width(UNITS))
-            .light_line_style(TRANSPARENT)
-            .axis_style(AXIS.stroke_width(UNITS))
-            .disable_x_mesh()
-            .x_desc(self.x_name)
-            .x_label_style(label.clone())
-            .y_label_style(label.clone())
-            .axis_desc_style(label)
-            .set_tick_mark_size(LabelAreaPosition::Left, px(5) as i32)
-            .set_tick_mark_size(LabelAreaPosition::Bottom, px(4) as i32)
-            .draw()?;
+        let mut chart = plane(area, x, y, self.x_name)?;
         for line in &self.lines {
             let points = line.points.iter().copied();
             match line.shape {

@@ -12,6 +12,7 @@ pub use diagnosis::{Findings, draw_diagnosis};
 pub use series::{Measure, Panel, Series};
 
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -153,19 +154,19 @@ const fn stroke_of(measure: Measure) -> Stroke {
     }
 }
 
-fn draw_panel(area: &Area<'_>, heading: &str, lines: &[&Line], limits: (f64, f64)) -> Drawn {
-    let (width, height) = (area.dim_in_pixel().0 / UNITS, area.dim_in_pixel().1 / UNITS);
-    write(area, heading, (24, 12), 13, SOFT_INK, HPos::Left, false)?;
-    if lines.is_empty() {
-        let middle = (width as i32 / 2, height as i32 / 2);
-        return write(area, "no epoch finished yet", middle, 14, SOFT_INK, HPos::Center, false);
-    }
-    let points = || lines.iter().flat_map(|line| line.points.iter());
-    let first = points().map(|p| p.0 as u32).min().unwrap_or(1);
-    let last = points().map(|p| p.0 as u32).max().unwrap_or(1);
-    let x = Scale::epochs(first, last);
-    let y = Scale::around(points().map(|p| p.1), limits, 5);
+/// What lines are drawn in.
+type Plane<'r, 'a, X> = ChartContext<'r, SVGBackend<'a>, Cartesian2d<X, Scale>>;
 
+/// Axes with their ticks and the grid's horizontal lines.
+fn plane<'r, 'a, X>(
+    area: &'r Area<'a>,
+    x: X,
+    y: Scale,
+    x_name: &str,
+) -> Result<Plane<'r, 'a, X>, Box<dyn std::error::Error>>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
     let mut chart = ChartBuilder::on(area)
         .margin_top(px(28))
         .margin_right(px(24))
@@ -180,14 +181,30 @@ fn draw_panel(area: &Area<'_>, heading: &str, lines: &[&Line], limits: (f64, f64
         .light_line_style(TRANSPARENT)
         .axis_style(AXIS.stroke_width(UNITS))
         .disable_x_mesh()
-        .x_desc("epoch")
+        .x_desc(x_name)
         .x_label_style(label.clone())
         .y_label_style(label.clone())
         .axis_desc_style(label)
         .set_tick_mark_size(LabelAreaPosition::Left, px(5) as i32)
         .set_tick_mark_size(LabelAreaPosition::Bottom, px(4) as i32)
         .draw()?;
+    Ok(chart)
+}
 
+fn draw_panel(area: &Area<'_>, heading: &str, lines: &[&Line], limits: (f64, f64)) -> Drawn {
+    let (width, height) = (area.dim_in_pixel().0 / UNITS, area.dim_in_pixel().1 / UNITS);
+    write(area, heading, (24, 12), 13, SOFT_INK, HPos::Left, false)?;
+    if lines.is_empty() {
+        let middle = (width as i32 / 2, height as i32 / 2);
+        return write(area, "no epoch finished yet", middle, 14, SOFT_INK, HPos::Center, false);
+    }
+    let points = || lines.iter().flat_map(|line| line.points.iter());
+    let first = points().map(|p| p.0 as u32).min().unwrap_or(1);
+    let last = points().map(|p| p.0 as u32).max().unwrap_or(1);
+    let x = Scale::epochs(first, last);
+    let y = Scale::around(points().map(|p| p.1), limits, 5);
+
+    let mut chart = plane(area, x, y, "epoch")?;
     // solid lines last: they lie on top
     for solid in [false, true] {
         for line in lines.iter().filter(|line| (line.stroke == Stroke::Solid) == solid) {
