@@ -1,6 +1,6 @@
 //! What is wrong with a dataset, before anything is trained on it.
 
-use super::error::{Code, Problem};
+use super::error::Problem;
 use super::extract::{ApiPath, ApiQuery};
 use super::hyperparameters::default_recipe;
 use super::order;
@@ -51,11 +51,7 @@ pub async fn get_dataset_checks(
     ApiPath(name): ApiPath<String>,
     ApiQuery(query): ApiQuery<ChecksQuery>,
 ) -> Result<Json<ChecksView>, Problem> {
-    let found = order::find_dataset(&app, &name).await?;
-    let Some(dataset) = found.dataset else {
-        let detail = format!("dataset `{name}` has to be downloaded first; starting a run on it does that");
-        return Err(Problem::new(Code::DatasetNotLocal, detail));
-    };
+    let dataset = order::open_dataset(&app, &name).await?;
     let recipe = query.mode.map(default_recipe);
     let (name, digest) = (dataset.name.clone(), dataset.digest.clone());
     let checked = tokio::task::spawn_blocking(move || {

@@ -101,11 +101,7 @@ pub async fn get_dataset_row(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = negotiate(&headers, &["application/json", "image/png"])?;
-    let found = order::find_dataset(&app, &name).await?;
-    let Some(dataset) = found.dataset else {
-        let detail = format!("dataset `{name}` has to be downloaded first; starting a run on it does that");
-        return Err(Problem::new(Code::DatasetNotLocal, detail));
-    };
+    let dataset = order::open_dataset(&app, &name).await?;
     let split = query.split.unwrap_or_default();
     if wanted == "image/png" {
         let png = dataset.row_png(split, row).map_err(|error| row_problem(&error))?;

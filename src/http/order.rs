@@ -57,6 +57,18 @@ pub async fn find_dataset(app: &AppState, name: &str) -> Result<Found, Problem> 
     Ok(found.await??)
 }
 
+/// Opens a dataset whose rows are to be looked at.
+///
+/// # Errors
+///
+/// Also when it would have to be downloaded first: looking downloads nothing.
+pub async fn open_dataset(app: &AppState, name: &str) -> Result<Arc<Dataset>, Problem> {
+    find_dataset(app, name).await?.dataset.ok_or_else(|| {
+        let detail = format!("dataset `{name}` has to be downloaded first; starting a run on it does that");
+        Problem::new(Code::DatasetNotLocal, detail)
+    })
+}
+
 /// Checks `model`, a name of its own choice.
 pub fn check_model(model: &str, checker: &mut Checker) {
     if let Err(detail) = model.parse::<ModelName>() {
