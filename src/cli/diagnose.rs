@@ -3,33 +3,23 @@
 use super::args::DiagnoseArgs;
 use super::draw::{Color, Style, Table, WIDTH, wrap};
 use super::error::CliError;
-use super::follow::{self, Screen};
+use super::follow::{self, Order};
 use super::out::{say, say_as_is};
 use super::server::Server;
-use super::train::id_of;
 use serde_json::Value;
 
 pub async fn diagnose(args: &DiagnoseArgs, server: &Server) -> Result<(), CliError> {
     let json = args.connection.json;
-    if args.detach {
-        server.check_detachable()?;
-    }
-    let run = server.client().post("/diagnoses", &args.request()).await?;
-    let id = id_of(&run)?;
-    if args.detach {
-        server.leave(&run, json);
+    let order = Order { path: "/diagnoses", name: "diagnose", detach: args.detach, json };
+    let opening = |run: &Value, id: &str| {
+        let mode = run["mode"].as_str().unwrap_or("?");
+        let dataset = run["dataset"]["name"].as_str().unwrap_or("?");
+        format!("{mode} on {dataset} is diagnosed as run {id}")
+    };
+    let Some(finished) = follow::carry_out(server, order, || Ok(args.request()), opening).await? else {
         return Ok(());
-    }
-    let screen = Screen::stderr();
-    let mode = run["mode"].as_str().unwrap_or("?");
-    let dataset = run["dataset"]["name"].as_str().unwrap_or("?");
-    screen.say(&format!("{mode} on {dataset} is diagnosed as run {id}"));
-    let watch = follow::follow(server.client(), &id, "diagnose", &screen);
-    let finished =
-        follow::until_interrupted(server.client(), std::slice::from_ref(&id), &screen, watch).await?;
-    screen.settle();
-    follow::succeeded(&finished.run)?;
-    let report = server.client().get(&format!("/runs/{id}/report")).await?;
+    };
+    let report = follow::report_of(server, &finished).await?;
     if json {
         say!("{report}");
     } else {

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::draw::percent;
 use super::error::CliError;
+use super::server::Server;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -137,6 +138,59 @@ fn epoch_line(data: &Value) -> String {
 pub struct Finished {
     pub run: Value,
     pub epochs: Vec<Value>,
+}
+
+/// What a command orders of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// Where it is posted.
+    pub path: &'a str,
+    /// What it is called beside its progress.
+    pub name: &'a str,
+    /// Whether it is left to itself once it has been accepted.
+    pub detach: bool,
+    pub json: bool,
+}
+
+/// Orders a run and watches it to its end, unless it is to be left to itself: then there is nothing more to say of it.
+/// `opening` is the first line about it, made of the accepted run and its id.
+///
+/// # Errors
+///
+/// As [`follow`] and [`until_interrupted`]; a run that failed is no error here.
+pub async fn carry_out(
+    server: &Server,
+    order: Order<'_>,
+    request: impl FnOnce() -> Result<Value, CliError>,
+    opening: impl FnOnce(&Value, &str) -> String,
+) -> Result<Option<Finished>, CliError> {
+    if order.detach {
+        server.check_detachable()?;
+    }
+    let run = server.client().post(order.path, &request()?).await?;
+    let id = id_of(&run)?;
+    if order.detach {
+        server.leave(&run, order.json);
+        return Ok(None);
+    }
+    let screen = Screen::stderr();
+    screen.say(&opening(&run, &id));
+    let watch = follow(server.client(), &id, order.name, &screen);
+    let finished = until_interrupted(server.client(), std::slice::from_ref(&id), &screen, watch).await?;
+    screen.settle();
+    Ok(Some(finished))
+}
+
+/// The report of a run that succeeded, or why it did not.
+pub async fn report_of(server: &Server, finished: &Finished) -> Result<Value, CliError> {
+    succeeded(&finished.run)?;
+    server.client().get(&format!("/runs/{}/report", id_of(&finished.run)?)).await
+}
+
+/// A run's id, as the server gave it.
+pub fn id_of(run: &Value) -> Result<String, CliError> {
+    let id = run["id"].as_str().map(str::to_owned);
+    id.ok_or_else(|| CliError::Failed("the server's answer is no run".to_owned()))
 }
 
 /// Watches a run to its end, across broken connections.

@@ -3,28 +3,20 @@
 use super::args::TrainArgs;
 use super::draw::percent;
 use super::error::CliError;
-use super::follow::{self, Screen};
+use super::follow::{self, Order};
 use super::out::say;
 use super::server::Server;
 use serde_json::Value;
 
 pub async fn train(args: &TrainArgs, server: &Server) -> Result<(), CliError> {
     let json = args.connection.json;
-    if args.detach {
-        server.check_detachable()?;
-    }
-    let run = server.client().post("/runs", &args.request()).await?;
-    let id = id_of(&run)?;
-    if args.detach {
-        server.leave(&run, json);
+    let name = args.mode.name();
+    let order = Order { path: "/runs", name, detach: args.detach, json };
+    let opening =
+        |run: &Value, id: &str| format!("training {name} on {} as run {id}", dataset_line(&run["dataset"]));
+    let Some(finished) = follow::carry_out(server, order, || Ok(args.request()), opening).await? else {
         return Ok(());
-    }
-    let screen = Screen::stderr();
-    screen.say(&format!("training {} on {} as run {id}", args.mode.name(), dataset_line(&run["dataset"])));
-    let watch = follow::follow(server.client(), &id, args.mode.name(), &screen);
-    let finished =
-        follow::until_interrupted(server.client(), std::slice::from_ref(&id), &screen, watch).await?;
-    screen.settle();
+    };
     if json {
         say!("{}", finished.run);
     }
@@ -38,12 +30,6 @@ pub async fn train(args: &TrainArgs, server: &Server) -> Result<(), CliError> {
         say!("published {version}{best}");
     }
     Ok(())
-}
-
-/// A run's id, as the server gave it.
-pub fn id_of(run: &Value) -> Result<String, CliError> {
-    let id = run["id"].as_str().map(str::to_owned);
-    id.ok_or_else(|| CliError::Failed("the server's answer is no run".to_owned()))
 }
 
 /// Which data, and where it came from.

@@ -3,31 +3,23 @@
 use super::args::UnlearnArgs;
 use super::draw::Style;
 use super::error::CliError;
-use super::follow::{self, Screen};
+use super::follow::{self, Order};
 use super::out::{say, say_as_is};
 use super::report::{self, Detail};
 use super::server::Server;
-use super::train::id_of;
+use serde_json::Value;
 
 pub async fn unlearn(args: &UnlearnArgs, server: &Server) -> Result<(), CliError> {
     let json = args.connection.json;
-    if args.detach {
-        server.check_detachable()?;
-    }
-    let run = server.client().post("/unlearn", &args.request()?).await?;
-    let id = id_of(&run)?;
-    if args.detach {
-        server.leave(&run, json);
+    let order = Order { path: "/unlearn", name: "forget", detach: args.detach, json };
+    let opening = |run: &Value, id: &str| {
+        format!("{} forgets {} as run {id}", args.model, report::forgotten(&run["forget"]))
+    };
+    let Some(finished) = follow::carry_out(server, order, || args.request(), opening).await? else {
         return Ok(());
-    }
-    let screen = Screen::stderr();
-    screen.say(&format!("{} forgets {} as run {id}", args.model, report::forgotten(&run["forget"])));
-    let watch = follow::follow(server.client(), &id, "forget", &screen);
-    let finished =
-        follow::until_interrupted(server.client(), std::slice::from_ref(&id), &screen, watch).await?;
-    screen.settle();
+    };
     follow::published(&finished.run)?;
-    let report = server.client().get(&format!("/runs/{id}/report")).await?;
+    let report = follow::report_of(server, &finished).await?;
     if json {
         say!("{report}");
     } else {
