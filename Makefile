@@ -68,7 +68,7 @@ $(PEERS)/installed: benches/peers/requirements.txt
 
 torture: ## a fault at every step of every write, 120 kills at random moments, 24 full disks (needs root)
 	LETHE_TORTURE=1 cargo test --locked --test survival -- --include-ignored --nocapture --test-threads 1
-	cargo test --locked --test health -- --ignored --nocapture
+	cargo test --locked --test health --test checks --test diagnosis -- --ignored --nocapture
 
 fuzz: ## every decoder under a fuzzer, each for SECONDS (60) (installs cargo-fuzz)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
