@@ -47,6 +47,7 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unlearn::{GradientAscent, NegGradPlus, ResetLast};
 
     #[test]
     fn every_field_of_a_method_is_a_number_of_its_own_and_the_other_way_round() {
@@ -67,6 +68,30 @@ mod tests {
             assert_eq!(serde_json::from_str::<Method>(&text).unwrap(), method);
             let again = Method::from_hyperparameters(method.id(), method.hyperparameters()).unwrap();
             assert_eq!(again, method);
+        }
+    }
+
+    #[test]
+    fn numbers_from_before_there_was_a_part_to_draw_anew_are_read_as_they_were_meant() {
+        for (old, name) in [
+            (r#"{"method":"reset_last","epochs":2,"batch_size":128,"learning_rate":0.2}"#, "reset_last"),
+            (
+                r#"{"method":"gradient_ascent","variant":"bounded","epochs":2,"batch_size":128,"learning_rate":0.05,"ascent_weight":0.1}"#,
+                "gradient_ascent",
+            ),
+            (
+                r#"{"method":"neggrad_plus","epochs":1,"batch_size":64,"learning_rate":0.03,"retain_weight":0.9}"#,
+                "neggrad_plus",
+            ),
+        ] {
+            let method: Method = serde_json::from_str(old).unwrap();
+            let shrink = match method {
+                Method::ResetLast(ResetLast { shrink, .. })
+                | Method::GradientAscent(GradientAscent { shrink, .. })
+                | Method::NegGradPlus(NegGradPlus { shrink, .. }) => shrink,
+                _ => f64::NAN,
+            };
+            assert_eq!((method.name(), shrink), (name, 1.0));
         }
     }
 }

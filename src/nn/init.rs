@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 const INIT_STREAM: u64 = 1;
 const RESET_STREAM: u64 = 2;
 const PERTURBATION_STREAM: u64 = 9;
+const SHRINK_STREAM: u64 = 10;
 
 /// Fresh weights by the recipe's rule, zero biases.
 ///
@@ -34,6 +35,20 @@ pub fn init(recipe: &Recipe, n_features: usize, n_classes: usize) -> Mlp {
 pub fn reset_layer(mlp: &mut Mlp, l: usize, seed: u64) {
     let mut rng = stream(seed, RESET_STREAM);
     fill_layer(mlp, l, &mut rng, normal);
+}
+
+/// Shrinks every parameter to `shrink` of itself and adds `1 − shrink` of fresh He-normal weights: 1 leaves the network as it
+/// is, 0 is a new one.
+///
+/// Shrink and perturb: Ash & Adams 2020 (NeurIPS, arXiv:1910.08475), in the convex form of D'Oro et al. 2023 (ICLR).
+pub fn shrink_perturb(mlp: &mut Mlp, shrink: f64, seed: u64) {
+    let mut rng = stream(seed, SHRINK_STREAM);
+    let mut fresh = Mlp::zeroed(mlp.shape().clone());
+    for l in 0..fresh.n_layers() {
+        fill_layer(&mut fresh, l, &mut rng, normal);
+    }
+    let (kept, new) = (shrink as f32, (1.0 - shrink) as f32);
+    mlp.params_mut().iter_mut().zip(fresh.params()).for_each(|(w, f)| *w = kept * *w + new * f);
 }
 
 /// The linear term of a perturbed objective: `n_params` draws from `N(0, sigma²)`, or nothing when `sigma` is 0.
@@ -102,6 +117,39 @@ mod tests {
         assert!((variance / (2.0 / 784.0) - 1.0).abs() < 4.0 * (2.0 / n).sqrt());
         let beyond = weights.iter().filter(|w| w.abs() > 2.0 * (2.0f32 / 784.0).sqrt()).count() as f64 / n;
         assert!((beyond - 0.0455).abs() < 0.002, "{beyond}");
+    }
+
+    #[test]
+    fn a_shrunk_network_is_the_old_and_a_new_one_in_the_parts_that_were_asked() {
+        let old = init(&Recipe::Standard(Standard::new(1)), 784, 10);
+        let shrunk = |part| {
+            let mut mlp = old.clone();
+            shrink_perturb(&mut mlp, part, 5);
+            mlp
+        };
+        assert_eq!(shrunk(1.0), old);
+        let (new, mixed) = (shrunk(0.0), shrunk(0.25));
+        for l in 0..2 {
+            let n = new.row_major(l).len() as f64;
+            let variance = new.row_major(l).iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / n;
+            let wanted = 2.0 / old.shape().widths[l] as f64;
+            assert!((variance / wanted - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "layer {l}: {variance}");
+            // nothing of the old weights is in the new ones
+            let product: f64 = new
+                .row_major(l)
+                .iter()
+                .zip(old.row_major(l))
+                .map(|(&a, b)| f64::from(a) * f64::from(b))
+                .sum();
+            assert!((product / n / wanted).abs() < 4.0 / n.sqrt(), "layer {l}: {product}");
+        }
+        for ((&mixed, &old), &new) in mixed.params().iter().zip(old.params()).zip(new.params()) {
+            let wanted = 0.25 * f64::from(old) + 0.75 * f64::from(new);
+            assert!(
+                (f64::from(mixed) - wanted).abs()
+                    <= 4.0 * f64::from(f32::EPSILON) * (old.abs() + new.abs()) as f64
+            );
+        }
     }
 
     #[test]

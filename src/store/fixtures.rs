@@ -39,6 +39,7 @@ pub(crate) fn unlearn_run(parent: VersionRef) -> Run {
         epochs: 2,
         batch_size: 64,
         learning_rate: 0.01,
+        shrink: 1.0,
         ascent_weight: 0.5,
     };
     let order = Unlearn {

@@ -2,9 +2,12 @@
 
 use super::context::Context;
 use super::guard::{Advice, Watch, loss_bound};
-use super::method::{About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, Unlearner};
+use super::method::{
+    About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, SHRINK, Unlearner,
+};
 use super::pass::{Course, MOMENTUM, Plan, Rows, n_forget_beside, n_retained};
 use super::{Observer, UnlearnError, Unlearned};
+use crate::nn::init::shrink_perturb;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +16,9 @@ pub struct GradientAscent {
     pub epochs: u32,
     pub batch_size: usize,
     pub learning_rate: f64,
+    /// Part of the original's weights it starts from (`bounded` only).
+    #[serde(default = "super::method::whole")]
+    pub shrink: f64,
     /// Weight `w` of the ascent beside the retained rows' loss (`bounded` only).
     pub ascent_weight: f64,
 }
@@ -30,12 +36,19 @@ impl GradientAscent {
     pub const BOUNDED: Self = Self {
         variant: Variant::Bounded,
         epochs: 2,
-        batch_size: 128,
-        learning_rate: 0.05,
-        ascent_weight: 0.1,
+        batch_size: 96,
+        learning_rate: 0.1,
+        shrink: 0.65,
+        ascent_weight: 0.05,
     };
-    pub const PLAIN: Self =
-        Self { variant: Variant::Plain, epochs: 5, batch_size: 64, learning_rate: 0.01, ascent_weight: 1.0 };
+    pub const PLAIN: Self = Self {
+        variant: Variant::Plain,
+        epochs: 5,
+        batch_size: 64,
+        learning_rate: 0.01,
+        shrink: 1.0,
+        ascent_weight: 1.0,
+    };
 }
 
 impl Default for GradientAscent {
@@ -44,23 +57,21 @@ impl Default for GradientAscent {
     }
 }
 
-/// The bounded form's rate falls to this part of itself by the end.
-const LAST_RATE: f64 = 0.4;
-
 impl Unlearner for GradientAscent {
     const ABOUT: About = About {
         claim: Claim::Empirical,
-        summary: "climbs the loss on the forget rows; `bounded` descends it on the retained rows at the same time",
-        equation: "bounded: θ ← θ − η·clip(∇[mean CE(retain) − w·mean CE(forget rows with CE < τ)]), \
+        summary: "climbs the loss on the forget rows; `bounded` draws a part of the weights anew before and descends the loss on the retained \
+                  rows at the same time",
+        equation: "bounded: θ ← λθ + (1 − λ)φ, φ new weights; then θ ← θ − η·clip(∇[mean CE(retain) − w·mean CE(forget rows with CE < τ)]), \
                    τ = the loss of the class on held-out rows of other classes for a class, the matched held-out loss for rows; \
-                   plain: θ ← θ + η·clip(∇ mean CE(forget)), no momentum",
+                   momentum 0.9, rate falling linearly to zero; plain: θ ← θ + η·clip(∇ mean CE(forget)), no momentum",
         access: &["forget", "retain", "held_out"],
         guarantee: EMPIRICAL,
         cost: "bounded: about a quarter of a training; plain: a pass over the forget set",
         known_failure: "plain ascent hides a class (much of it returns after one epoch on other rows) or breaks the network before it \
                         has forgotten; on mislabelled rows even the bounded form leaves a membership signal",
         source: "plain: Golatkar et al. 2020 (CVPR), NegGrad; bounded: hinge on the ascent as in Zhang et al. 2024 (NPO, \
-                 arXiv:2404.05868) in spirit, with our own bound, weight and schedule from measurements",
+                 arXiv:2404.05868) in spirit, λ as in Ash & Adams 2020 (arXiv:1910.08475); bound, weights and schedule from measurements",
     };
     const FIELDS: &'static [Field] = &[
         Field::new(
@@ -71,6 +82,7 @@ impl Unlearner for GradientAscent {
         EPOCHS,
         BATCH_SIZE,
         LEARNING_RATE,
+        Field { only_with: Some("bounded"), ..SHRINK },
         Field {
             only_with: Some("bounded"),
             ..Field::new(
@@ -109,11 +121,13 @@ fn bounded(
         momentum: MOMENTUM,
         watch: Watch::AtTheEnd,
     };
-    let mut course = Course::new(context, observer, task.parent.clone(), plan);
+    let mut start = task.parent.clone();
+    shrink_perturb(&mut start, numbers.shrink, task.seed);
+    let mut course = Course::new(context, observer, start, plan);
     for epoch in 1..=numbers.epochs {
         retain.shuffle(epoch);
         forget.shuffle(epoch);
-        let rate = |progress: f64| numbers.learning_rate * (1.0 - (1.0 - LAST_RATE) * progress);
+        let rate = |progress: f64| numbers.learning_rate * (1.0 - progress);
         let advice = course.epoch(&retain.beside(&forget), rate, &mut |batch, mlp, rows| {
             batch.score(mlp, task.train, rows);
             let n_kept = n_retained(task, rows);

@@ -106,6 +106,16 @@ pub const BATCH_SIZE: Field =
     Field::new("batch_size", Domain::Whole { min: 1, max: 1_000_000 }, "Rows in a mini-batch.");
 pub(super) const LEARNING_RATE: Field =
     Field::new("learning_rate", Domain::Real { min: 1e-9, max: 10.0 }, "Step size.");
+/// What `shrink` was before there was a choice: runs of that time are still read.
+pub(super) const fn whole() -> f64 {
+    1.0
+}
+
+pub(super) const SHRINK: Field = Field::new(
+    "shrink",
+    Domain::Real { min: 0.0, max: 1.0 },
+    "Part λ of the original's weights to start from, beside 1 − λ of new ones; 1 starts from the original itself.",
+);
 
 /// The table of methods: the enum of their numbers, the enum of their names, and the way from one to the other.
 ///

@@ -5,7 +5,7 @@ use super::pass::Rows;
 use super::tests::{Silent, World};
 use super::*;
 use crate::nn::hash::{Purpose, keyed_hash};
-use crate::nn::init::reset_layer;
+use crate::nn::init::{reset_layer, shrink_perturb};
 use crate::nn::twin::{Net, assert_near, gradient, gradient_by, image, softmax};
 
 /// A descent in f64, gradient clipped to norm 10, with momentum.
@@ -64,6 +64,13 @@ fn strangeness(net: &Net, world: &World, class: u32) -> f64 {
     others.iter().map(loss).sum::<f64>() / others.len() as f64
 }
 
+/// What a method that draws a part of the weights anew starts from.
+fn softened(task: &Task<'_>, shrink: f64) -> Net {
+    let mut start = task.parent.clone();
+    shrink_perturb(&mut start, shrink, task.seed);
+    Net::of(&start)
+}
+
 fn even(rows: &[u32]) -> Vec<(u32, f64)> {
     rows.iter().map(|&row| (row, 1.0 / rows.len() as f64)).collect()
 }
@@ -87,11 +94,11 @@ fn bounded_ascent_follows_its_equation() {
         GradientAscent { batch_size: 16, learning_rate: 0.02, ascent_weight: 0.5, ..GradientAscent::BOUNDED };
     let mlp = unlearn(&Method::GradientAscent(numbers), &task, &mut Silent).unwrap().model;
 
-    let mut net = Net::of(task.parent);
+    let bound = strangeness(&Net::of(task.parent), &world, 2);
+    let mut net = softened(&task, numbers.shrink);
     let mut descent = descent(&net, 0.9);
     let mut retain = Rows::new(&retained(&world), 16, task.seed);
     let mut forget = Rows::new(&world.forget, 2, task.seed);
-    let bound = strangeness(&net, &world, 2);
     for epoch in 1..=2 {
         retain.shuffle(epoch);
         forget.shuffle(epoch);
@@ -107,7 +114,7 @@ fn bounded_ascent_follows_its_equation() {
             }
             let steps = 2.0 * retain.batches() as f64;
             let done = (f64::from(epoch - 1) * retain.batches() as f64 + number as f64) / steps;
-            descent.step(&mut net, samples, &weighted, 0.02 * (1.0 - 0.6 * done));
+            descent.step(&mut net, samples, &weighted, 0.02 * (1.0 - done));
         }
     }
     assert_near(&mlp, &net, 2 * 20, "bounded ascent");
@@ -117,12 +124,13 @@ fn bounded_ascent_follows_its_equation() {
 fn a_new_output_layer_is_trained_as_described() {
     let world = World::class(600);
     let (task, samples) = (world.task(), world.samples());
-    let numbers = ResetLast { epochs: 4, batch_size: 8, learning_rate: 0.05 };
+    let numbers = ResetLast { epochs: 4, batch_size: 8, learning_rate: 0.05, shrink: 0.7 };
     let outcome = unlearn(&Method::ResetLast(numbers), &task, &mut Silent).unwrap();
     assert_eq!(outcome.stopped, None);
     let mlp = outcome.model;
 
     let mut start = task.parent.clone();
+    shrink_perturb(&mut start, 0.7, task.seed);
     reset_layer(&mut start, 1, task.seed);
     let mut net = Net::of(&start);
     let mut descent = descent(&net, 0.9);
@@ -193,9 +201,10 @@ fn fine_tuning_and_its_sparse_form_follow_their_equations() {
 fn neggrad_plus_climbs_only_below_its_bound() {
     let world = World::rows(300);
     let (task, samples) = (world.task(), world.samples());
-    let numbers = NegGradPlus { epochs: 1, batch_size: 8, learning_rate: 0.07, retain_weight: 0.4 };
+    let numbers =
+        NegGradPlus { epochs: 1, batch_size: 8, learning_rate: 0.07, shrink: 0.9, retain_weight: 0.4 };
     let mlp = run(&Method::NegGradPlus(numbers), &task);
-    let mut net = Net::of(task.parent);
+    let mut net = softened(&task, 0.9);
     let mut descent = descent(&net, 0.9);
     let mut retain = Rows::new(&retained(&world), 8, task.seed);
     let mut forget = Rows::new(&world.forget, 1, task.seed);

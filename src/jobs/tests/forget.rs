@@ -16,7 +16,7 @@ fn forgetting(parent: &VersionRef, forget: ForgetSet) -> Unlearn {
     Unlearn {
         parent: parent.clone(),
         forget,
-        method: Method::ResetLast(ResetLast { epochs: 1, batch_size: 64, learning_rate: 0.05 }),
+        method: Method::ResetLast(ResetLast { epochs: 1, batch_size: 64, learning_rate: 0.05, shrink: 1.0 }),
         verify: Verify::Quick,
         promote: None,
         revoke_parent: false,

@@ -181,7 +181,8 @@ mod tests {
         let task = world.task();
         let context = Context::new(&task);
         let rows = Rows::of(&context);
-        let method = Method::ResetLast(ResetLast { epochs: 4, batch_size: 16, learning_rate: 0.05 });
+        let method =
+            Method::ResetLast(ResetLast { epochs: 4, batch_size: 16, learning_rate: 0.05, shrink: 1.0 });
         let trained = |threads| banks(&task, &method, 3, &rows, &mut On(threads)).unwrap();
         let found = trained(1);
         assert_eq!(trained(3), found);

@@ -115,7 +115,7 @@ fn a_retrained_class_passes_thorough() {
 fn a_method_that_leaves_traces_in_the_bank_fails_thorough() {
     let world = Mislabelled::new();
     let task = world.task();
-    let numbers = crate::unlearn::ResetLast { epochs: 3, batch_size: 16, learning_rate: 0.05 };
+    let numbers = crate::unlearn::ResetLast { epochs: 3, batch_size: 16, learning_rate: 0.05, shrink: 1.0 };
     let method = Method::ResetLast(numbers);
     // what is published could not be better: only the bank knows how the method fares
     let report = verify(&task, &method, &retrained(&task), THOROUGH, &mut Silent).unwrap();
