@@ -11,7 +11,7 @@ use crate::data::{Dataset, resolve_forget_set};
 use crate::domain::{Audit, ForgetSet, ModelRef, Run, Version, VersionRef, Work};
 use crate::nn::Mlp;
 use crate::store::StoreError;
-use crate::unlearn::{self, GradientAscent, Method, Task, Unlearned};
+use crate::unlearn::{self, Method, Task, Unlearned};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -44,9 +44,7 @@ pub(super) fn execute(
     let mut watch = Watch::aside(journal);
     watch.journal.expect_nothing();
     let started = Instant::now();
-    let unclaimed = Method::GradientAscent(GradientAscent::default());
-    let method = asked.method.as_ref().unwrap_or(&unclaimed);
-    let measured = unlearn::verify(&task, method, &outcome, level(order.verify), &mut watch)?;
+    let measured = unlearn::verify(&task, asked.method.as_ref(), &outcome, level(order.verify), &mut watch)?;
     watch.retrain.stop();
     let verify_s = started.elapsed().saturating_sub(watch.retrain.total).as_secs_f64();
     let retrain_s = watch.retrain.of_one_s(watch.threads);

@@ -58,7 +58,7 @@ pub(super) fn execute(
     watch.verifying = true;
     watch.journal.expect_nothing();
     let started = Instant::now();
-    let measured = unlearn::verify(&task, &order.method, outcome, level(order.verify), &mut watch)?;
+    let measured = unlearn::verify(&task, Some(&order.method), outcome, level(order.verify), &mut watch)?;
     watch.retrain.stop();
     let verify_s = (started.elapsed().saturating_sub(watch.retrain.total)).as_secs_f64();
     let seconds = Seconds { unlearn: unlearn_s, verify: verify_s, retrain: watch.retrain.of_one_s(threads) };

@@ -76,6 +76,18 @@ pub fn order_rows(rows: &mut [u32], scratch: &mut Vec<(u64, u32)>, seed: u64, pu
     }
 }
 
+/// The `n` of `rows` with the least hashes, in the order of these; all of them if there are no more.
+pub fn sample_rows(rows: &[u32], n: usize, seed: u64, purpose: Purpose, epoch: u32) -> Vec<u32> {
+    let mut hashed: Vec<(u64, u32)> =
+        rows.iter().map(|&row| (keyed_hash(seed, purpose, epoch, row), row)).collect();
+    if n < hashed.len() {
+        hashed.select_nth_unstable(n);
+        hashed.truncate(n);
+    }
+    hashed.sort_unstable();
+    hashed.into_iter().map(|(_, row)| row).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +107,19 @@ mod tests {
     #[test]
     fn every_epoch_has_an_order_of_its_own() {
         assert_ne!(ordered((0..100).collect(), 1), ordered((0..100).collect(), 2));
+    }
+
+    #[test]
+    fn a_sample_is_the_beginning_of_the_order_and_loses_only_rows_that_are_removed() {
+        let rows: Vec<u32> = (0..1000).collect();
+        let sample = |rows: &[u32], n| sample_rows(rows, n, 7, Purpose::Order, 3);
+        let order = ordered(rows.clone(), 3);
+        for n in [0, 1, 99, 1000, 2000] {
+            assert_eq!(sample(&rows, n), order[..n.min(1000)]);
+        }
+        let kept: Vec<u32> = rows.into_iter().filter(|row| row % 7 != 0).collect();
+        let before: Vec<u32> = order[..100].iter().copied().filter(|row| row % 7 != 0).collect();
+        assert!(sample(&kept, 100).starts_with(&before));
     }
 
     #[test]

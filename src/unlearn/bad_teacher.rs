@@ -7,7 +7,7 @@ use super::pass::{Course, MOMENTUM, Plan, Rows, n_forget_beside, n_retained};
 use super::retrain::with_seed;
 use super::teacher::{Teacher, divergence};
 use super::{Observer, UnlearnError, Unlearned};
-use crate::nn::hash::{Purpose, keyed_hash};
+use crate::nn::hash::{Purpose, sample_rows};
 use crate::nn::init::init;
 use serde::{Deserialize, Serialize};
 
@@ -52,9 +52,8 @@ impl Unlearner for BadTeacher {
     fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
         let n_forget = n_forget_beside(self.batch_size);
-        let mut asked = context.retain.clone();
-        asked.sort_unstable_by_key(|&row| (keyed_hash(task.seed, Purpose::RetainSample, 0, row), row));
-        asked.truncate(((self.retain_fraction * asked.len() as f64).ceil() as usize).max(1));
+        let n_asked = ((self.retain_fraction * context.retain.len() as f64).ceil() as usize).max(1);
+        let asked = sample_rows(&context.retain, n_asked, task.seed, Purpose::RetainSample, 0);
         let mut retain = Rows::new(&asked, self.batch_size, task.seed);
         let mut forget = Rows::new(task.forget, n_forget, task.seed);
         let capacity = self.batch_size + n_forget;

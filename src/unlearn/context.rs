@@ -1,7 +1,7 @@
 //! What every method and every measure looks at: the rows of a task, sorted into their parts.
 
 use super::{Task, UnlearnEpoch};
-use crate::nn::hash::{Purpose, keyed_hash};
+use crate::nn::hash::{Purpose, sample_rows};
 use crate::nn::loss::{argmax, cross_entropy};
 use crate::nn::team::Team;
 use crate::nn::{Evaluation, Evaluator, Mlp, Samples, Split};
@@ -9,6 +9,13 @@ use std::num::NonZeroUsize;
 
 /// Rows of a set looked at while a method runs; all of them are measured at the end.
 const PROBE_ROWS: usize = 2_000;
+
+/// What the probes show of a network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probed {
+    pub(super) forget: Evaluation,
+    pub(super) retain_accuracy: f64,
+}
 
 pub(super) struct Context<'a> {
     pub(super) task: &'a Task<'a>,
@@ -18,6 +25,8 @@ pub(super) struct Context<'a> {
     pub(super) probe: Vec<u32>,
     /// A fixed part of the forget set.
     pub(super) forget_probe: Vec<u32>,
+    /// A fixed part of `test`.
+    pub(super) test_probe: Vec<u32>,
     /// Rows no model of this recipe trains on: held-out rows of the training file or, where the recipe
     /// keeps none, the official test set.
     pub(super) held_out: (Samples<'a>, Vec<u32>),
@@ -52,12 +61,14 @@ impl<'a> Context<'a> {
             None => held_out.clone(),
         };
         let is_of_class = |row: &u32| Some(test.0.label(*row as usize)) == task.class;
-        let (test_of_class, test_rows) = test.1.into_iter().partition(is_of_class);
+        let (test_of_class, test_rows): (Vec<u32>, Vec<u32>) = test.1.into_iter().partition(is_of_class);
+        let test_probe = probe_of(&test_rows, task.seed);
         Self {
             task,
             retain,
             probe,
             forget_probe,
+            test_probe,
             held_out,
             non_members,
             test: (test.0, test_rows),
@@ -126,6 +137,11 @@ impl<'a> Context<'a> {
         (weight > 0.0).then(|| total / weight)
     }
 
+    /// Looks at the probes of the rows to forget and of those to keep.
+    pub(super) fn probe(&mut self, mlp: &Mlp) -> Probed {
+        Probed { forget: self.forget_probe(mlp), retain_accuracy: self.probe_accuracy(mlp) }
+    }
+
     /// The report of a finished pass.
     pub(super) fn epoch(
         &mut self,
@@ -135,14 +151,26 @@ impl<'a> Context<'a> {
         learning_rate: f64,
         n_samples: u64,
     ) -> UnlearnEpoch {
-        let forget = self.forget(mlp);
-        let test = self.evaluator.evaluate(mlp, self.test.0, &self.test.1);
+        let probed = self.probe(mlp);
+        self.epoch_of(probed, mlp, (epoch, epochs), learning_rate, n_samples)
+    }
+
+    /// The same of a network whose probes have been looked at.
+    pub(super) fn epoch_of(
+        &mut self,
+        probed: Probed,
+        mlp: &Mlp,
+        (epoch, epochs): (u32, u32),
+        learning_rate: f64,
+        n_samples: u64,
+    ) -> UnlearnEpoch {
+        let test = self.evaluator.evaluate(mlp, self.test.0, &self.test_probe);
         UnlearnEpoch {
             epoch,
             epochs,
-            forget_loss: forget.loss,
-            forget_accuracy: forget.accuracy,
-            retain_accuracy: self.probe_accuracy(mlp),
+            forget_loss: probed.forget.loss,
+            forget_accuracy: probed.forget.accuracy,
+            retain_accuracy: probed.retain_accuracy,
             test_loss: test.loss,
             test_accuracy: test.accuracy,
             learning_rate,
@@ -153,9 +181,7 @@ impl<'a> Context<'a> {
 
 /// Up to [`PROBE_ROWS`] of the rows, chosen by keyed hash.
 pub(super) fn probe_of(rows: &[u32], seed: u64) -> Vec<u32> {
-    let mut probe = rows.to_vec();
-    probe.sort_unstable_by_key(|&row| (keyed_hash(seed, Purpose::Probe, 0, row), row));
-    probe.truncate(PROBE_ROWS);
+    let mut probe = sample_rows(rows, PROBE_ROWS, seed, Purpose::Probe, 0);
     probe.sort_unstable();
     probe
 }

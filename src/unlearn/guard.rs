@@ -1,7 +1,7 @@
 //! The guard around every approximate method: it watches a probe of the retained rows while the method runs, keeps the
 //! best state seen, and rolls back to it when the method breaks the network.
 
-use super::context::Context;
+use super::context::{Context, Probed};
 use super::{GuardReport, Stopped, Unlearned};
 use crate::nn::Mlp;
 
@@ -76,8 +76,8 @@ pub(super) struct Guard {
     floor: f64,
     /// The most forgetful state above the floor, with its forget loss.
     best: Option<(f64, Mlp)>,
-    /// What the last look saw: forget loss, forget accuracy, probe accuracy.
-    seen: Option<(f64, f64, f64)>,
+    /// What the last look saw.
+    seen: Option<Probed>,
     stopped: Option<Stopped>,
 }
 
@@ -91,14 +91,20 @@ impl Guard {
         self.watch == Watch::Throughout
     }
 
+    /// What the last look saw.
+    pub(super) fn seen(&self) -> Option<Probed> {
+        self.seen
+    }
+
     pub(super) fn target(&self) -> Target {
         self.target
     }
 
     /// Looks at the present state, after `step` steps.
     pub(super) fn look(&mut self, context: &mut Context<'_>, mlp: &Mlp, step: u64) -> (Advice, GuardReport) {
-        let (forget, probe) = (context.forget_probe(mlp), context.probe_accuracy(mlp));
-        self.seen = Some((forget.loss, forget.accuracy, probe));
+        let probed = context.probe(mlp);
+        let Probed { forget, retain_accuracy: probe } = probed;
+        self.seen = Some(probed);
         let report = GuardReport {
             step,
             forget_loss: forget.loss,
@@ -127,8 +133,10 @@ impl Guard {
     /// Gives out the last state, which was looked at last, or the best one that may be given out.
     pub(super) fn finish(mut self, context: &mut Context<'_>, last: Mlp) -> Unlearned {
         match self.seen {
-            Some((_, forget, probe)) if self.stopped.is_none() && probe < self.floor => {
-                self.stop(&self.below_floor(probe, forget));
+            Some(Probed { forget, retain_accuracy })
+                if self.stopped.is_none() && retain_accuracy < self.floor =>
+            {
+                self.stop(&self.below_floor(retain_accuracy, forget.accuracy));
             }
             Some(_) | None => {}
         }

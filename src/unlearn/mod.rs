@@ -70,7 +70,8 @@ pub struct Task<'a> {
     pub seed: u64,
 }
 
-/// A finished pass of an unlearning method.
+/// A finished pass of an unlearning method, measured on fixed probes of up to 2,000 rows of each set: verification looks at
+/// all of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnlearnEpoch {
     /// From 1.
@@ -78,7 +79,6 @@ pub struct UnlearnEpoch {
     pub epochs: u32,
     pub forget_loss: f64,
     pub forget_accuracy: f64,
-    /// On a fixed probe of the retain set.
     pub retain_accuracy: f64,
     /// Of the remaining classes when a class is forgotten.
     pub test_loss: f64,
@@ -181,7 +181,9 @@ pub fn unlearn(
 ) -> Result<Unlearned, UnlearnError> {
     method.applies_to(task.recipe).map_err(UnlearnError::NotApplicable)?;
     go_on(observer.on_phase("unlearn", method.id().about().summary))?;
-    let outcome = method.run(&mut context::Context::new(task), observer)?;
+    let mut context = context::Context::new(task);
+    context.set_threads(observer.threads());
+    let outcome = method.run(&mut context, observer)?;
     Ok(nothing_done(method, task, outcome))
 }
 

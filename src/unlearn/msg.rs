@@ -7,7 +7,7 @@ use super::pass::{Course, MOMENTUM, Plan, train_on_retained};
 use super::saliency::mean_gradient;
 use super::{Observer, UnlearnError, Unlearned, go_on};
 use crate::nn::Mlp;
-use crate::nn::hash::{Purpose, keyed_hash};
+use crate::nn::hash::{Purpose, sample_rows};
 use crate::nn::init::reset_layer;
 use serde::{Deserialize, Serialize};
 
@@ -70,9 +70,7 @@ impl Unlearner for Msg {
 /// The parent with all but the most telling weights drawn anew.
 pub(super) fn reset(context: &Context<'_>, fraction: f64) -> Mlp {
     let task = context.task;
-    let mut sample = context.retain.clone();
-    sample.sort_unstable_by_key(|&row| (keyed_hash(task.seed, Purpose::RetainSample, 1, row), row));
-    sample.truncate(task.forget.len());
+    let sample = sample_rows(&context.retain, task.forget.len(), task.seed, Purpose::RetainSample, 1);
     let mut telling = task.parent.clone();
     let retained = mean_gradient(task.parent, task.train, &sample);
     let forgotten = mean_gradient(task.parent, task.train, task.forget);

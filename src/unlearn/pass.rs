@@ -23,6 +23,8 @@ pub(super) struct Course<'c, 'a> {
     epoch: u32,
     epochs: u32,
     steps: u64,
+    /// The step the guard has last looked behind.
+    looked_at: Option<u64>,
     /// Rows trained on, in all passes.
     n_rows: u64,
 }
@@ -64,6 +66,7 @@ impl<'c, 'a> Course<'c, 'a> {
             epoch: 0,
             epochs: plan.epochs,
             steps: 0,
+            looked_at: None,
             n_rows: 0,
         }
     }
@@ -106,7 +109,7 @@ impl<'c, 'a> Course<'c, 'a> {
                 }
             }
         }
-        if advice == Advice::GoOn {
+        if advice == Advice::GoOn && self.looked_at != Some(self.steps) {
             advice = self.look()?;
         }
         if self.mlp.is_finite() {
@@ -119,12 +122,14 @@ impl<'c, 'a> Course<'c, 'a> {
     /// Has the guard look at the present state.
     pub(super) fn look(&mut self) -> Result<Advice, UnlearnError> {
         let (advice, report) = self.guard.look(self.context, &self.mlp, self.steps);
+        self.looked_at = Some(self.steps);
         go_on(self.observer.on_guard(&report))?;
         Ok(advice)
     }
 
     fn report(&mut self, learning_rate: f64, n_samples: u64) -> UnlearnEpoch {
-        self.context.epoch(&self.mlp, self.epoch, self.epochs, learning_rate, n_samples)
+        let probed = self.guard.seen().unwrap_or_else(|| self.context.probe(&self.mlp));
+        self.context.epoch_of(probed, &self.mlp, (self.epoch, self.epochs), learning_rate, n_samples)
     }
 
     pub(super) fn finish(self) -> Unlearned {

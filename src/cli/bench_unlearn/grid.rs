@@ -126,20 +126,13 @@ impl Grid {
                 Method::Retrain(_) => retrain_s,
                 _ => started.elapsed().as_secs_f64(),
             };
-            let report = verifier.report(method, &outcome, &mut quiet).map_err(failed)?;
+            let report = verifier.report(Some(method), &outcome, &mut quiet).map_err(failed)?;
             rows.push(self.row(&task, kind, name_of(method), (seconds, retrain_s), &outcome, report));
         }
         if !is_ensemble {
             let nothing = Unlearned { model: trained.model.clone(), stopped: None, certificate: None };
-            // the banks of doing nothing are those of the originals: every thorough report holds them already
-            let mut verifier = match level {
-                Level::Thorough { .. } => None,
-                Level::Quick | Level::Standard => Some(verifier),
-            };
-            if let Some(verifier) = &mut verifier {
-                let report = verifier.report(&Method::RETRAIN, &nothing, &mut quiet).map_err(failed)?;
-                rows.insert(0, self.row(&task, kind, "nothing", (0.0, retrain_s), &nothing, report));
-            }
+            let report = verifier.report(None, &nothing, &mut quiet).map_err(failed)?;
+            rows.insert(0, self.row(&task, kind, "nothing", (0.0, retrain_s), &nothing, report));
         }
         Ok(rows)
     }

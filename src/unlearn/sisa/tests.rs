@@ -287,9 +287,9 @@ fn it_passes_where_doing_nothing_fails() {
     // one pair of so small networks sometimes lies closer together than most do
     let task = Task { class: Some(2), seed: 3, ..world.task(&world.parent, &[], &rows) };
     let new = Unlearned { model: forgotten(&task), stopped: None, certificate: None };
-    let report = verify(&task, &Method::SISA, &new, Level::Standard, &mut Silent).unwrap();
+    let report = verify(&task, Some(&Method::SISA), &new, Level::Standard, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{} {:?}", report.reason, report.shortcomings);
     let nothing = Unlearned { model: world.parent.clone(), stopped: None, certificate: None };
-    let report = verify(&task, &Method::SISA, &nothing, Level::Standard, &mut Silent).unwrap();
+    let report = verify(&task, Some(&Method::SISA), &nothing, Level::Standard, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{}", report.reason);
 }

@@ -58,7 +58,7 @@ impl Kept {
 pub(super) struct Banks {
     /// Trained by the parent's recipe with the forget set, each with a seed of its own.
     pub(super) original: Vec<Kept>,
-    /// What the method made of them, each again with a seed of its own.
+    /// What the method made of them, each again with a seed of its own; without a method, they themselves.
     pub(super) unlearned: Vec<Kept>,
     pub(super) retrained: Vec<Kept>,
     /// How many of the unlearned networks the guard had to stop.
@@ -84,7 +84,7 @@ enum Done {
 /// [`UnlearnError::Interrupted`] when the observer stops it; the first error of a training or of the method.
 pub(super) fn banks(
     task: &Task<'_>,
-    method: &Method,
+    method: Option<&Method>,
     n: u32,
     rows: &Rows<'_>,
     observer: &mut dyn Observer,
@@ -117,7 +117,7 @@ pub(super) fn banks(
 
 fn work(
     task: &Task<'_>,
-    method: &Method,
+    method: Option<&Method>,
     rows: &Rows<'_>,
     job: Job,
     teller: &mut Teller<'_>,
@@ -141,9 +141,13 @@ fn work(
                 seed: seed(number, 2),
                 ..*task
             };
+            let original = Kept::of(&mut evaluator, &parent, rows);
+            let Some(method) = method else {
+                return Ok(Done::Unlearned { unlearned: original.clone(), original, stopped: false });
+            };
             let outcome = unlearn(method, &task, &mut Worker(teller))?;
             Ok(Done::Unlearned {
-                original: Kept::of(&mut evaluator, &parent, rows),
+                original,
                 unlearned: Kept::of(&mut evaluator, &outcome.model, rows),
                 stopped: outcome.stopped.is_some(),
             })
@@ -183,7 +187,7 @@ mod tests {
         let rows = Rows::of(&context);
         let method =
             Method::ResetLast(ResetLast { epochs: 4, batch_size: 16, learning_rate: 0.05, shrink: 1.0 });
-        let trained = |threads| banks(&task, &method, 3, &rows, &mut On(threads)).unwrap();
+        let trained = |threads| banks(&task, Some(&method), 3, &rows, &mut On(threads)).unwrap();
         let found = trained(1);
         assert_eq!(trained(3), found);
         assert_eq!(found.original[0].forget.len(), task.forget.len());
@@ -205,7 +209,7 @@ mod tests {
         let task = world.task();
         let context = Context::new(&task);
         let rows = Rows::of(&context);
-        let found = banks(&task, &Method::RETRAIN, 1, &rows, &mut On(2)).unwrap();
+        let found = banks(&task, Some(&Method::RETRAIN), 1, &rows, &mut On(2)).unwrap();
         let seed = keyed_hash(task.seed, Purpose::Bank, 2, 0);
         let mut alone = Unheard;
         let model = train_without(&task, seed, &mut alone).unwrap();

@@ -180,7 +180,7 @@ fn judged(after: Row) -> (Report, Vec<Finding>) {
         Looks { before: ORIGINAL.look(), after: after.look(), retrained: Some(RETRAINED.map(Row::look)) };
     let wording = Wording { of_class: false, every_retained: true, lookalikes: true };
     let found = findings(wording, &looks);
-    let case = Case { method: &Method::RETRAIN, of_class: false, stopped: None };
+    let case = Case { method: Some(&Method::RETRAIN), of_class: false, stopped: None };
     (verdict::report(case, &looks, found.clone()), found)
 }
 
@@ -222,7 +222,7 @@ fn what_clean_rows_show_by_generalising_gives_no_power() {
         retrained: Some([known(0.97).look(), known(0.97).look()]),
     };
     let wording = Wording { of_class: false, every_retained: true, lookalikes: false };
-    let case = Case { method: &Method::RETRAIN, of_class: false, stopped: None };
+    let case = Case { method: Some(&Method::RETRAIN), of_class: false, stopped: None };
     for after in [known(0.97), known(1.0)] {
         let looks = looks(after);
         let found = findings(wording, &looks);

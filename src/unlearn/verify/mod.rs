@@ -61,7 +61,7 @@ pub enum Level {
     Thorough { n: u32 },
 }
 
-/// Measures `outcome`, which `method` made of the task's parent.
+/// Measures `outcome`, which `method` made of the task's parent; without a method it is a network nothing was done to.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub enum Level {
 /// diverges, and what the method itself answers when [`Level::Thorough`] repeats it.
 pub fn verify(
     task: &Task<'_>,
-    method: &Method,
+    method: Option<&Method>,
     outcome: &Unlearned,
     level: Level,
     observer: &mut dyn Observer,
@@ -127,14 +127,14 @@ impl<'a> Verifier<'a> {
         Ok(Self { context, level, before, retrained })
     }
 
-    /// Measures one result.
+    /// Measures one result; without a method, that of doing nothing.
     ///
     /// # Errors
     ///
     /// As [`verify`].
     pub fn report(
         &mut self,
-        method: &Method,
+        method: Option<&Method>,
         outcome: &Unlearned,
         observer: &mut dyn Observer,
     ) -> Result<Report, UnlearnError> {

@@ -77,7 +77,7 @@ pub(super) fn retrained(task: &Task<'_>) -> Unlearned {
 }
 
 pub(super) fn measured(task: &Task<'_>, outcome: &Unlearned, level: Level) -> Report {
-    verify(task, &Method::RETRAIN, outcome, level, &mut Silent).unwrap()
+    verify(task, Some(&Method::RETRAIN), outcome, level, &mut Silent).unwrap()
 }
 
 const THOROUGH: Level = Level::Thorough { n: 8 };
@@ -103,6 +103,18 @@ fn retraining_without_mislabelled_rows_passes_and_doing_nothing_fails_at_every_l
 }
 
 #[test]
+fn the_bank_of_doing_nothing_is_that_of_the_originals() {
+    let world = Mislabelled::new();
+    let task = world.task();
+    let report = verify(&task, None, &nothing(&task), THOROUGH, &mut Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Fail, "{}", report.reason);
+    for name in ["epsilon_mean", "ulira_accuracy", "klom_forget", "lira_members"] {
+        assert!(report.reason.contains(name), "{name}: {}", report.reason);
+        assert_eq!(report.metrics[name].after, report.metrics[name].before, "{name}");
+    }
+}
+
+#[test]
 fn a_retrained_class_passes_thorough() {
     let world = World::class(1500);
     let task = Task { seed: 2, ..world.task() };
@@ -118,7 +130,7 @@ fn a_method_that_leaves_traces_in_the_bank_fails_thorough() {
     let numbers = crate::unlearn::ResetLast { epochs: 3, batch_size: 16, learning_rate: 0.05, shrink: 1.0 };
     let method = Method::ResetLast(numbers);
     // what is published could not be better: only the bank knows how the method fares
-    let report = verify(&task, &method, &retrained(&task), THOROUGH, &mut Silent).unwrap();
+    let report = verify(&task, Some(&method), &retrained(&task), THOROUGH, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{}", report.reason);
     for name in ["epsilon_mean", "ulira_accuracy"] {
         assert!(report.reason.contains(name), "{name}: {}", report.reason);
@@ -269,7 +281,7 @@ fn a_report_is_the_same_on_any_number_of_threads() {
     let outcome = retrained(&task);
     let report = |threads| {
         let mut observer = At { threads, stop_in: "", reached: false };
-        verify(&task, &Method::RETRAIN, &outcome, THOROUGH, &mut observer).unwrap()
+        verify(&task, Some(&Method::RETRAIN), &outcome, THOROUGH, &mut observer).unwrap()
     };
     let alone = report(1);
     assert_eq!(report(3), alone);
@@ -282,7 +294,7 @@ fn one_word_ends_a_thorough_verification_wherever_it_is() {
     let outcome = retrained(&task);
     for stop_in in ["retrain", "probe", "bank"] {
         let mut observer = At { threads: 2, stop_in, reached: false };
-        let report = verify(&task, &Method::RETRAIN, &outcome, THOROUGH, &mut observer);
+        let report = verify(&task, Some(&Method::RETRAIN), &outcome, THOROUGH, &mut observer);
         assert!(matches!(report, Err(UnlearnError::Interrupted)), "{stop_in}");
     }
 }

@@ -23,7 +23,7 @@ const SIZES: std::ops::RangeInclusive<u32> = 8..=64;
 /// Those of [`banks`].
 pub(super) fn findings(
     context: &mut Context<'_>,
-    method: &Method,
+    method: Option<&Method>,
     outcome: &Unlearned,
     n: u32,
     observer: &mut dyn Observer,

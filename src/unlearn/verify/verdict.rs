@@ -16,7 +16,8 @@ const UNKNOWN: f64 = 0.5;
 /// What was done, for the sentences.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case<'a> {
-    pub(super) method: &'a Method,
+    /// `None`: nothing.
+    pub(super) method: Option<&'a Method>,
     /// A whole class was to be forgotten.
     pub(super) of_class: bool,
     pub(super) stopped: Option<&'a Stopped>,
@@ -41,7 +42,8 @@ pub(super) fn report(case: Case<'_>, looks: &Looks, findings: Vec<Finding>) -> R
 
 fn judge(case: Case<'_>, looks: &Looks, findings: &[Finding]) -> (Verdict, String) {
     if let Some(stopped) = case.stopped {
-        return (Verdict::Fail, format!("the guard stopped `{}`: {}", case.method.name(), stopped.reason));
+        let name = case.method.map_or("nothing", Method::name);
+        return (Verdict::Fail, format!("the guard stopped `{name}`: {}", stopped.reason));
     }
     let Some(retrained) = &looks.retrained else { return without_yardstick(case, &looks.after) };
     let known = retrained.iter().map(|look| look.forget.accuracy).sum::<f64>() / retrained.len() as f64;
@@ -78,10 +80,10 @@ fn without_yardstick(case: Case<'_>, after: &Look) -> (Verdict, String) {
     if still_known(case, after) {
         return (Verdict::Fail, "the class is still recognised".to_owned());
     }
-    let basis = match case.method.claim() {
-        Claim::Exact => "; the claim `exact` rests on the process, which can be replayed",
-        Claim::Certified => "; the claim `certified` rests on its certificate",
-        Claim::Empirical => "",
+    let basis = match case.method.map(Method::claim) {
+        Some(Claim::Exact) => "; the claim `exact` rests on the process, which can be replayed",
+        Some(Claim::Certified) => "; the claim `certified` rests on its certificate",
+        Some(Claim::Empirical) | None => "",
     };
     let reason =
         format!("nothing to compare with: verify `standard` measures retrained models beside it{basis}");
