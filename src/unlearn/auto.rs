@@ -6,8 +6,8 @@ use super::context::Context;
 use super::method::{About, Claim, Domain, EMPIRICAL, Field, Unlearner};
 use super::verify::{Standing, dormant_accuracy};
 use super::{
-    GradientAscent, Method, Msg, NegGradPlus, Observer, ResetLast, Task, UnlearnEpoch, UnlearnError,
-    Unlearned, go_on, unlearn,
+    GradientAscent, Method, MethodName, Msg, NegGradPlus, Observer, ResetLast, Task, UnlearnEpoch,
+    UnlearnError, Unlearned, go_on, unlearn,
 };
 use crate::nn::{self, BatchReport, Recipe, Solver, Teller, run_all};
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,9 @@ impl Unlearner for Auto {
         summary: "retrains at once where that is predicted to be quick; else forgets now by the best of several methods, while an exact run \
                   follows behind",
         equation: "exact (`convex`, `sisa` or `retrain`, whichever the model allows) if the predicted time ≤ threshold; else the method with \
-                   the least 100·|AUC − ½| + points of lost retain accuracy + percent of a class still known or back after an epoch, all \
-                   against held-out rows, never against a retrained model",
+                   the least 100·|AUC − AUC₀| + points of lost retain accuracy + percent of a class still known or back after an epoch, all \
+                   against held-out rows, never against a retrained model; AUC₀ is what `msg` shows, which keeps least of the original, \
+                   and ½ for a class",
         access: &["forget", "retain", "held_out"],
         guarantee: EMPIRICAL,
         cost: "that of an exact method, or of the slowest candidate now and of an exact method later",
@@ -121,6 +122,10 @@ pub fn best_of(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Best, Unl
     // it may have come too late to stop anything
     go_on(answer)?;
     let mut tried: Vec<(Candidate, Unlearned)> = all.into_iter().collect::<Result<_, _>>()?;
+    let usual = usual_auc(tried.iter().map(|(candidate, _)| candidate));
+    for (candidate, _) in &mut tried {
+        candidate.score += candidate.mia_auc.map_or(0.0, |auc| 100.0 * (auc - usual).abs());
+    }
     let rank = |candidate: &Candidate| (candidate.stopped, candidate.score);
     let chosen = (0..tried.len())
         .min_by(|&a, &b| {
@@ -136,6 +141,14 @@ pub fn best_of(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Best, Unl
     Ok(Best { method: methods[chosen].clone(), outcome, candidates })
 }
 
+/// The AUC of a network that never saw the rows, as far as one can know without training one: what the candidate has that keeps
+/// least of the original. One half would be right for rows drawn at random; rows chosen for being hard have less in any network.
+fn usual_auc<'c>(mut candidates: impl Iterator<Item = &'c Candidate>) -> f64 {
+    let nearly_new = candidates.find(|candidate| candidate.method == MethodName::Msg.name());
+    nearly_new.filter(|candidate| !candidate.stopped).and_then(|candidate| candidate.mia_auc).unwrap_or(0.5)
+}
+
+/// What comes of one candidate; its score without what the attack says.
 fn attempt(
     task: &Task<'_>,
     method: &Method,
@@ -152,10 +165,9 @@ fn attempt(
     };
     let known = task.class.map_or(0.0, |_| standing.forget_accuracy);
     let lost = (before.retain_accuracy - standing.retain_accuracy).max(0.0);
-    let apart = standing.auc.map_or(0.0, |auc| (auc - 0.5).abs());
     let candidate = Candidate {
         method: method.name(),
-        score: 100.0 * (apart + lost + known + dormant.unwrap_or(0.0)),
+        score: 100.0 * (lost + known + dormant.unwrap_or(0.0)),
         mia_auc: standing.auc,
         forget_accuracy: standing.forget_accuracy,
         retain_accuracy: standing.retain_accuracy,
@@ -201,6 +213,24 @@ mod tests {
             best.candidates
         );
         assert_eq!(best.candidates.len(), 3);
+    }
+
+    #[test]
+    fn the_usual_auc_is_that_of_the_candidate_that_keeps_least_of_the_original() {
+        let candidate = |method: MethodName, auc, stopped| Candidate {
+            method: method.name(),
+            score: 0.0,
+            mia_auc: auc,
+            forget_accuracy: 0.0,
+            retain_accuracy: 1.0,
+            dormant_accuracy: None,
+            stopped,
+        };
+        let usual = |of_msg| usual_auc([candidate(MethodName::ResetLast, Some(0.7), false), of_msg].iter());
+        assert_eq!(usual(candidate(MethodName::Msg, Some(0.02), false)), 0.02);
+        assert_eq!(usual(candidate(MethodName::Msg, Some(0.02), true)), 0.5);
+        assert_eq!(usual(candidate(MethodName::Msg, None, false)), 0.5);
+        assert_eq!(usual(candidate(MethodName::GradientAscent, Some(0.02), false)), 0.5);
     }
 
     #[test]
