@@ -41,7 +41,6 @@ pub const POINTS: &[(&str, &[&str])] = &[
     ("revoke", TRANSACTION),
     ("reserve_key", TRANSACTION),
     ("keep_answer", TRANSACTION),
-    ("release_key", TRANSACTION),
     ("insert_webhook", TRANSACTION),
     ("delete_webhook", TRANSACTION),
     ("enable_webhook", TRANSACTION),

@@ -103,13 +103,9 @@ async fn keep(app: &AppState, keyed: &KeyedRequest, response: Response) -> Respo
         Ok(found) => found,
         Err(problem) => return problem.into_response(),
     };
-    let done = match &kept {
-        Some(kept) => app.engine.store.keep_answer(keyed, kept).await,
-        // refused before anything was done
-        None if response.status().is_client_error() => app.engine.store.release_key(keyed).await,
-        None => Ok(()),
-    };
-    if let Err(error) = done {
+    if let Some(kept) = &kept
+        && let Err(error) = app.engine.store.keep_answer(keyed, kept).await
+    {
         tracing::warn!(%error, "an answer could not be kept; should its request come again, it is made anew");
     }
     response

@@ -20,7 +20,6 @@ const RESERVE: &str = "insert into idempotency (idempotency_key, operation, fing
     values ($1, $2, $3, $4, $5)";
 const KEEP: &str = "update idempotency set status = $3, headers = $4, body = $5
     where idempotency_key = $1 and operation = $2";
-const RELEASE: &str = "delete from idempotency where idempotency_key = $1 and operation = $2";
 
 /// Which request it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,13 +103,6 @@ impl Store {
             .await?;
         tx.commit().await
     }
-
-    /// Forgets a key, for nothing has happened under it.
-    pub async fn release_key(&self, request: &KeyedRequest) -> Result<(), StoreError> {
-        let mut tx = self.begin("release_key").await?;
-        sqlx::query(RELEASE).bind(&request.key).bind(&request.operation).execute(&mut *tx).await?;
-        tx.commit().await
-    }
 }
 
 impl KeyRow {
@@ -166,15 +158,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_is_forgotten_after_a_day_or_when_it_is_released() {
+    async fn a_key_is_forgotten_after_a_day() {
         let (_dir, store) = open().await;
         store.reserve_key(&request("k"), noon()).await.unwrap();
         store.keep_answer(&request("k"), &answer()).await.unwrap();
         let day = noon() + KEY_LIFETIME;
         let almost = store.reserve_key(&request("k"), day - TimeDelta::milliseconds(1)).await.unwrap();
         assert_eq!(almost, Reservation::Answered(answer()));
-        assert!(matches!(store.reserve_key(&request("k"), day).await.unwrap(), Reservation::New(_)));
-        store.release_key(&request("k")).await.unwrap();
         assert!(matches!(store.reserve_key(&request("k"), day).await.unwrap(), Reservation::New(_)));
     }
 

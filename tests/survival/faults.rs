@@ -58,8 +58,6 @@ fn lives_through(what: &str, step: &str) -> &'static [Life] {
         ("reconcile", _) => &[Life::Restart],
         ("renew", _) => &[Life::Wait],
         ("reserve_key" | "keep_answer", _) => &[Life::UseKeys],
-        // only when a refusal is no problem document, which no handler's is
-        ("release_key", _) => &[],
         ("insert_webhook" | "delete_webhook" | "enable_webhook" | "record_attempt", _) => &[Life::Tell],
         ("prune", _) => &[Life::Prune],
         _ => panic!("no life passes {what}.{step}"),
