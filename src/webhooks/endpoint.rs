@@ -24,7 +24,8 @@ pub fn check(text: &str, reach: Reach) -> Result<String, String> {
                 "must begin with `https://`; plain HTTP needs a server with `--webhook-private`".to_owned()
             );
         }
-        _ => return Err("must begin with `https://`".to_owned()),
+        (_, Reach::Public) => return Err("must begin with `https://`".to_owned()),
+        (_, Reach::Anywhere) => return Err("must begin with `https://` or `http://`".to_owned()),
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a user or a password: it is shown to whoever lists webhooks".to_owned());
@@ -99,6 +100,10 @@ mod tests {
             assert!(check(text, Reach::Anywhere).is_err(), "{text}");
         }
         assert!(check("http://example.com/", Reach::Public).unwrap_err().contains("https"));
+        for (reach, schemes) in [(Reach::Public, "`https://`"), (Reach::Anywhere, "`https://` or `http://`")]
+        {
+            assert_eq!(check("ftp://example.com/", reach), Err(format!("must begin with {schemes}")));
+        }
         assert!(check("http://localhost:3000/", Reach::Anywhere).is_ok());
     }
 }
