@@ -65,6 +65,7 @@ codes! {
     RunNotTerminal       "run_not_terminal"       CONFLICT               "The run has not ended yet",
     DatasetNotLocal      "dataset_not_local"      CONFLICT               "The dataset has not been downloaded yet",
     IdempotencyKeyInUse  "idempotency_key_in_use" CONFLICT               "The first request with this key is at work",
+    WeightsDamaged       "weights_damaged"        CONFLICT               "The version's weights are damaged",
     TooManyWebhooks      "too_many_webhooks"      CONFLICT               "There are as many webhooks as there may be",
     VersionRevoked       "version_revoked"        GONE                   "The version was revoked",
     PayloadTooLarge      "payload_too_large"      PAYLOAD_TOO_LARGE      "The body is too large",

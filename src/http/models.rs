@@ -173,11 +173,17 @@ pub async fn revoke_version(
         None => None,
         Some(replacement) => Some(replacement_of(&app, &name, number, replacement).await?),
     };
-    let revoked = match app.engine.revoke(version.id, replacement).await {
+    let revoked = match app.engine.revoke(version.id, replacement.clone()).await {
         Ok(revoked) => revoked,
         Err(StartError::Store(StoreError::Revoked { version })) => {
             let detail = format!("version {} is revoked itself; name another", version.number);
             return Err(field("/replacement", detail));
+        }
+        Err(StartError::Artifacts(error)) => {
+            return Err(match &replacement {
+                Some(replacement) => weights_problem(&app, replacement, error).await,
+                None => error.into(),
+            });
         }
         Err(other) => return Err(Problem::internal(other)),
     };
@@ -228,7 +234,7 @@ pub async fn put_alias(
     let number = checker.whole("/version", Some(request.version), VERSION_NUMBER, 1) as u32;
     let number = checker.finish(number)?;
     let version = numbered(&app, &name, number).await?;
-    match app.engine.set_alias(alias, version).await {
+    match app.engine.set_alias(alias, version.clone()).await {
         Ok(alias) => {
             let etag = ascii(&format!("\"{}\"", alias.version));
             Ok(([(header::ETAG, etag)], Json(AliasView::of(&alias, number))).into_response())
@@ -238,7 +244,8 @@ pub async fn put_alias(
             Err(Problem::model_not_found(format_args!("{name}:{number}")))
         }
         Err(StartError::Store(other)) => Err(other.into()),
-        Err(other) => Err(Problem::internal(other)),
+        Err(StartError::Artifacts(error)) => Err(weights_problem(&app, &version, error).await),
+        Err(StartError::Thread(error)) => Err(Problem::internal(error)),
     }
 }
 
@@ -323,11 +330,19 @@ pub async fn load(app: &AppState, version: &Version) -> Result<Arc<Loaded>, Prob
     }
 }
 
-/// Weights may be gone because the version was revoked since it was looked up; otherwise the server is to
-/// blame.
+/// Weights may be gone because the version was revoked since it was looked up; otherwise its file is to blame, or the
+/// server.
 pub async fn weights_problem(app: &AppState, version: &Version, error: ArtifactError) -> Problem {
-    match resolve(app, &version.id.to_string()).await {
-        Err(problem) => problem,
-        Ok(_) => Problem::internal(error),
+    match (resolve(app, &version.id.to_string()).await, error) {
+        (Err(problem), _) => problem,
+        (Ok(_), ArtifactError::Io(error)) => ArtifactError::Io(error).into(),
+        (Ok(_), error) => {
+            let detail = format!(
+                "the file of version `{}:{}` is damaged or missing, so it is not used; put a copy of it back, or use \
+                 another version",
+                version.model, version.number
+            );
+            Problem::new(Code::WeightsDamaged, detail).caused_by(error)
+        }
     }
 }

@@ -185,13 +185,13 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ),
     ("get_dataset_checks", &[Code::DatasetNotFound, Code::DatasetNotLocal, Code::DatasetUnavailable]),
     ("get_model", &[Code::ModelNotFound]),
-    ("get_version", &[Code::ModelNotFound]),
-    ("revoke_version", &[Code::ModelNotFound]),
-    ("put_alias", &[Code::ModelNotFound, Code::VersionRevoked]),
+    ("get_version", &[Code::ModelNotFound, Code::WeightsDamaged]),
+    ("revoke_version", &[Code::ModelNotFound, Code::WeightsDamaged]),
+    ("put_alias", OF_A_VERSION),
     ("delete_alias", &[Code::ModelNotFound, Code::AliasNotFound]),
-    ("download_model", &[Code::ModelNotFound, Code::VersionRevoked]),
-    ("predict", &[Code::ModelNotFound, Code::NotAcceptable, Code::VersionRevoked]),
-    ("predict_model", &[Code::ModelNotFound, Code::NotAcceptable, Code::VersionRevoked]),
+    ("download_model", OF_A_VERSION),
+    ("predict", PREDICTION),
+    ("predict_model", PREDICTION),
     ("get_v2_model", OF_A_VERSION),
     ("get_v2_version", OF_A_VERSION),
     ("get_v2_model_ready", OF_A_VERSION),
@@ -210,12 +210,20 @@ const OWN_PROBLEMS: &[(&str, &[Code])] = &[
     ("create_diagnosis", &[Code::InvalidHeader, Code::DatasetUnavailable]),
 ];
 
-/// A version that is asked about itself.
-const OF_A_VERSION: &[Code] = &[Code::ModelNotFound, Code::VersionRevoked];
+/// A version that is asked about itself, or put to use.
+const OF_A_VERSION: &[Code] = &[Code::ModelNotFound, Code::VersionRevoked, Code::WeightsDamaged];
+
+const PREDICTION: &[Code] =
+    &[Code::ModelNotFound, Code::NotAcceptable, Code::VersionRevoked, Code::WeightsDamaged];
 
 /// The Open Inference Protocol's.
-const INFERENCE: &[Code] =
-    &[Code::ModelNotFound, Code::VersionRevoked, Code::InvalidHeader, Code::NotAcceptable];
+const INFERENCE: &[Code] = &[
+    Code::ModelNotFound,
+    Code::VersionRevoked,
+    Code::WeightsDamaged,
+    Code::InvalidHeader,
+    Code::NotAcceptable,
+];
 
 /// Work on a version and rows of its data.
 const OF_A_VERSIONS_ROWS: &[Code] = &[

@@ -68,7 +68,7 @@ async fn an_alias_does_not_move_to_a_version_that_cannot_be_read() {
     app.state.engine.inference.forget(id);
     std::fs::remove_file(weights(&app, &second)).unwrap();
     let refused = app.put("/models/digits/aliases/prod", &json!({ "version": 2 })).await;
-    refused.problem(500, "internal");
+    refused.problem(409, "weights_damaged");
     assert_eq!(version(&ask(&app, "digits@prod").await), 1, "it stays where it was");
 }
 

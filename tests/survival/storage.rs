@@ -129,6 +129,7 @@ async fn a_damaged_model_is_refused_and_the_others_are_served() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let [damaged, whole] = [train(&server, "damaged").await, train(&server, "whole").await];
+    train(&server, "damaged").await;
     assert_eq!(whole["status"], "succeeded");
     let version = server.get("/models/damaged/versions/1").await["id"].as_str().unwrap().to_owned();
     drop(server);
@@ -139,11 +140,19 @@ async fn a_damaged_model_is_refused_and_the_others_are_served() {
 
     let server = Server::start(dir.path());
     let row = json!({ "inputs": [vec![0; 784]] });
-    let answer = refused(&server, Method::POST, "/models/damaged/predict", &row).await;
-    assert_eq!(answer, (500, "internal".to_owned()));
+    for (method, path, body) in [
+        (Method::POST, "/models/damaged:1/predict", &row),
+        (Method::GET, "/models/damaged:1/download", &Value::Null),
+        (Method::GET, "/models/damaged/versions/1", &Value::Null),
+        (Method::PUT, "/models/damaged/aliases/prod", &json!({ "version": 1 })),
+        (Method::POST, "/models/damaged/versions/2/revoke", &json!({ "replacement": 1 })),
+    ] {
+        let answer = refused(&server, method, path, body).await;
+        assert_eq!(answer, (409, "weights_damaged".to_owned()), "{path}");
+    }
     let (status, answer) = server.ask(Method::POST, "/models/whole/predict", &row).await.unwrap();
     assert_eq!(status, 200, "{answer}");
-    let order = json!({ "model": "damaged", "forget": { "class": 3 }, "method": "gradient_ascent", "verify": "quick" });
+    let order = json!({ "model": "damaged:1", "forget": { "class": 3 }, "method": "gradient_ascent", "verify": "quick" });
     let run = server.post("/unlearn", &order).await;
     let run = end_of(&server, &run).await;
     assert_eq!(run["error"]["code"], "weights_damaged", "{run}");
