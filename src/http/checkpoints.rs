@@ -51,6 +51,7 @@ pub struct ForkRequest {
     #[serde(default)]
     checkpoint: Option<Uuid>,
     /// What changes; everything else is as in the run. `hidden`, `holdout`, `shards` and `solver` cannot.
+    /// `"early_stopping": null` lets it train to its last epoch.
     #[serde(default, deserialize_with = "optional_object")]
     hyperparameters: Option<HyperparametersRequest>,
     /// What changes, of `nn` and `debug`; `output_relu` cannot.

@@ -73,6 +73,13 @@ pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(value.map(|Object(value)| value))
 }
 
+/// The same where `null` says something else than absence does.
+pub fn object_or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    optional_object(deserializer).map(Some)
+}
+
 /// Parses typed JSON. The first pass is the fast one; only a failure pays for finding out where it is.
 pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     match serde_json::from_slice(body) {

@@ -3,7 +3,7 @@
 //! [`FIELDS`] is the one table behind validation, the API description and `GET /modes`; defaults are those of
 //! the `nn` recipes.
 
-use super::extract::optional_object;
+use super::extract::object_or_null;
 use super::number::{Checker, Number, Real, Whole};
 use crate::nn::{EarlyStopping, Faults, Mode, Recipe, Reference, Schedule, Solver, Standard};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -154,8 +154,9 @@ pub struct HyperparametersRequest {
     weight_decay: Option<Number>,
     schedule: Option<ScheduleRequest>,
     holdout: Option<Number>,
-    #[serde(default, deserialize_with = "optional_object")]
-    early_stopping: Option<EarlyStoppingRequest>,
+    /// `Some(None)` takes it away from a training that is forked.
+    #[serde(default, deserialize_with = "object_or_null")]
+    early_stopping: Option<Option<EarlyStoppingRequest>>,
     shards: Option<Number>,
     solver: Option<SolverRequest>,
 }
@@ -336,7 +337,7 @@ fn refuse_foreign_fields(mode: Mode, requested: &HyperparametersRequest, checker
         ("weight_decay", requested.weight_decay.is_some()),
         ("schedule", requested.schedule.is_some()),
         ("holdout", requested.holdout.is_some()),
-        ("early_stopping", requested.early_stopping.is_some()),
+        ("early_stopping", requested.early_stopping.flatten().is_some()),
         ("shards", requested.shards.is_some()),
         ("solver", requested.solver.is_some()),
     ];
@@ -398,7 +399,7 @@ fn standard(default: &Standard, requested: &HyperparametersRequest, checker: &mu
     }
     let weight_decay = requested.weight_decay;
     let holdout = checker.real("/hyperparameters/holdout", requested.holdout, HOLDOUT, default.holdout);
-    let early_stopping = requested.early_stopping.map(|wanted| {
+    let early_stopping = requested.early_stopping.flatten().map(|wanted| {
         if holdout == 0.0 {
             let detail = "needs held-out rows to watch; set `holdout` above 0";
             checker.fail("/hyperparameters/early_stopping", detail);
@@ -420,7 +421,10 @@ fn standard(default: &Standard, requested: &HyperparametersRequest, checker: &mu
         ),
         schedule: schedule(requested.schedule, default.schedule, checker),
         holdout,
-        early_stopping: early_stopping.or(default.early_stopping),
+        early_stopping: match requested.early_stopping {
+            None => default.early_stopping,
+            Some(_) => early_stopping,
+        },
         shards,
         solver: default.solver,
         seed: default.seed,
@@ -624,6 +628,28 @@ mod tests {
                 "/hyperparameters/schedule/step/every_epochs",
                 "/hyperparameters/schedule/step/factor",
             ]
+        );
+    }
+
+    #[test]
+    fn null_takes_early_stopping_away_from_a_fork_and_nothing_leaves_it() {
+        let early_stopping = Some(EarlyStopping { patience: 3 });
+        let base = Recipe::Standard(Standard { holdout: 0.1, early_stopping, ..Standard::new(7) });
+        let change_json = |body: Value| {
+            let requested: HyperparametersRequest = serde_json::from_value(body).unwrap();
+            let mut checker = Checker::default();
+            let Recipe::Standard(recipe) = change(&base, Some(&requested), None, &mut checker) else {
+                panic!()
+            };
+            checker.finish(recipe.early_stopping).unwrap()
+        };
+        assert_eq!(change_json(json!({})), early_stopping);
+        assert_eq!(change_json(json!({ "early_stopping": null })), None);
+        let other = change_json(json!({ "early_stopping": { "patience": 5 } }));
+        assert_eq!(other, Some(EarlyStopping { patience: 5 }));
+        assert!(
+            resolve_json(Mode::Nn, json!({ "early_stopping": null })).1.is_empty(),
+            "it has none to take away"
         );
     }
 
