@@ -3,6 +3,7 @@
 use crate::server::Server;
 use reqwest::Method;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -13,11 +14,17 @@ pub struct Ledger {
     /// Runs whose deletion was asked for: they may be there or not, unless it was acknowledged.
     leaving: BTreeSet<String>,
     gone: BTreeSet<String>,
+    /// Versions that were sent here.
+    versions: Vec<Value>,
 }
 
 impl Ledger {
     pub fn acknowledge(&mut self, run: &Value) {
         self.runs.entry(run["id"].as_str().unwrap().to_owned()).or_default();
+    }
+
+    pub fn acknowledge_version(&mut self, version: Value) {
+        self.versions.push(version);
     }
 
     pub fn ask_to_delete(&mut self, run: &str) {
@@ -45,7 +52,7 @@ impl Ledger {
     }
 
     /// Every run acknowledged is there, with every event that was read; its log has neither gaps nor repetitions and
-    /// tells how the run stands.
+    /// tells how the run stands. So is every version that was sent, to the bit.
     pub async fn check(&mut self, server: &Server) {
         for (id, known) in &mut self.runs {
             let (status, run) = server.ask(Method::GET, &format!("/runs/{id}"), &Value::Null).await.unwrap();
@@ -60,7 +67,19 @@ impl Ledger {
             check_log(&log);
             *known = log;
         }
+        for version in &self.versions {
+            let (model, number) = (version["model"].as_str().unwrap(), &version["version"]);
+            let found = server.get(&format!("/models/{model}/versions/{number}")).await;
+            assert_eq!(found["digest"], version["digest"], "version {number} of {model}");
+            let file = server.download(&format!("/models/{model}:{number}/download")).await.unwrap();
+            assert_eq!(digest(&file), version["digest"].as_str().unwrap(), "version {number} of {model}");
+        }
     }
+}
+
+/// As the server writes digests of files.
+pub fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 fn check_log(log: &[Value]) {

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod client;
 mod faults;
 mod full_disk;
 mod kill;
