@@ -22,6 +22,10 @@ impl Dir {
     /// Creates the folder if need be.
     pub(super) fn new(path: PathBuf, files: &'static str, extension: &'static str) -> io::Result<Self> {
         fs::create_dir_all(&path)?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            // what is in a folder is as durable as its own name
+            File::open(parent)?.sync_all()?;
+        }
         Ok(Self { path, files, extension })
     }
 

@@ -1,11 +1,10 @@
 //! A disk that really fills up: file systems in memory of every size, from too small to start to large enough.
 
 use crate::ledger::Ledger;
+use crate::mounted::{Mounted, mount};
 use crate::server::{Server, training, weights_of};
 use reqwest::Method;
 use serde_json::Value;
-use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 const SMALLEST_KIB: usize = 64;
@@ -16,30 +15,23 @@ const ROOMY: &str = "64m";
 /// Orders until the disk is full, or certainly large enough.
 const N_ORDERS: usize = 6;
 
-/// Taken away when dropped.
-struct Disk(TempDir);
+struct Disk {
+    /// Before the folder it is in: they go in this order.
+    _mounted: Mounted,
+    dir: TempDir,
+}
 
 impl Disk {
     fn new(size: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], dir.path());
-        Self(dir)
+        let how = ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"];
+        let mounted = Mounted::new(&how, dir.path()).expect("mounting file systems needs root");
+        Self { _mounted: mounted, dir }
     }
 
     fn grow(&self) {
-        mount(&["-o", &format!("remount,size={ROOMY}")], self.0.path());
+        assert!(mount(&["-o", &format!("remount,size={ROOMY}")], self.dir.path()));
     }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.0.path()).status().unwrap();
-    }
-}
-
-fn mount(how: &[&str], at: &Path) {
-    let status = Command::new("mount").args(how).arg(at).status().unwrap();
-    assert!(status.success(), "mounting file systems needs root");
 }
 
 /// How a disk of this size was met.
@@ -52,7 +44,7 @@ enum Met {
 
 async fn fill(size_kib: usize, expected: &str) -> Met {
     let disk = Disk::new(&format!("{size_kib}k"));
-    let dir = disk.0.path().join("data");
+    let dir = disk.dir.path().join("data");
     if std::fs::create_dir(&dir).is_err() {
         return Met::TooSmallToStart;
     }

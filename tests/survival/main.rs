@@ -10,6 +10,8 @@ mod full_disk;
 mod kill;
 mod ledger;
 mod moments;
+mod mounted;
+mod power;
 mod receiver;
 mod server;
 mod storage;

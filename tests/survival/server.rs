@@ -59,12 +59,18 @@ impl Server {
         Some(Self { process, url, http })
     }
 
+    /// With its log elsewhere than its data.
+    pub fn with_log(data_dir: &Path, log: &Path) -> Option<Self> {
+        let mut command = command_of(data_dir);
+        command.stderr(appending_to(log));
+        Self::spawn(command)
+    }
+
     /// Starts a server and kills it after so long, likely before it listens.
     pub async fn kill_while_starting(data_dir: &Path, after: Duration) {
-        let mut process = command(data_dir, "").stdout(Stdio::null()).spawn().unwrap();
+        let starting = Starting::begin(data_dir, &data_dir.join("server.log"));
         tokio::time::sleep(after).await;
-        process.kill().unwrap();
-        process.wait().unwrap();
+        drop(starting);
     }
 
     /// Asks it to end, and waits until it has.
@@ -178,10 +184,31 @@ impl Drop for Server {
     }
 }
 
+/// A server of which nobody knows how far it has come. Dropping it kills it.
+pub struct Starting(Child);
+
+impl Starting {
+    pub fn begin(data_dir: &Path, log: &Path) -> Self {
+        let mut command = command_of(data_dir);
+        Self(command.stdout(Stdio::null()).stderr(appending_to(log)).spawn().unwrap())
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _ = self.0.kill();
+        self.0.wait().unwrap();
+    }
+}
+
+fn appending_to(log: &Path) -> File {
+    File::options().create(true).append(true).open(log).unwrap()
+}
+
 fn command(data_dir: &Path, faults: &str) -> Command {
-    let log = File::options().create(true).append(true).open(data_dir.join("server.log")).unwrap();
     let mut command = command_of(data_dir);
-    command.env("LETHE_FAULTS", faults).stderr(log);
+    command.env("LETHE_FAULTS", faults).stderr(appending_to(&data_dir.join("server.log")));
     command
 }
 
