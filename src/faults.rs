@@ -23,6 +23,9 @@ const FILE: &[&str] = &["create", "write", "sync", "rename", "sync_folder", "rem
 /// The life of a file that is written to in its place.
 const GROWING_FILE: &[&str] = &["create", "write", "sync", "sync_folder", "remove"];
 
+/// Of a database: its copy, then each migration.
+const UPGRADE: &[&str] = &["copy", "sync", "rename", "sync_folder", "migrate", "migrated"];
+
 /// Everything that is written down, and its steps: a point is `what.step`.
 pub const POINTS: &[(&str, &[&str])] = &[
     ("submit", TRANSACTION),
@@ -48,6 +51,7 @@ pub const POINTS: &[(&str, &[&str])] = &[
     ("models", FILE),
     ("checkpoints", FILE),
     ("losses", GROWING_FILE),
+    ("upgrade", UPGRADE),
 ];
 
 /// Passes the point `what.step`.

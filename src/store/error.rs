@@ -22,7 +22,7 @@ pub enum StoreError {
     /// The database knows migration `.0`, this program does not.
     #[error(
         "the database was written by a newer release (migration {0}); start that release, or restore a copy of \
-         the data folder made before the upgrade"
+         the data folder made before the upgrade; of the database alone there is one beside it, `*.migration-N`"
     )]
     Newer(i64),
     #[error("`{}` is in use by another process", .0.display())]

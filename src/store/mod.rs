@@ -17,6 +17,7 @@ mod publish;
 mod registry;
 mod row;
 mod run;
+mod upgrade;
 mod version;
 mod webhook;
 mod writing;

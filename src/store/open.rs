@@ -2,16 +2,14 @@
 
 use super::place::Place;
 use super::registry::Registry;
+use super::upgrade::upgrade;
 use super::{Store, StoreError};
 use sqlx::SqlitePool;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Bytes of a database that are looked through at every start: a tenth of a second.
 const CHECKED_ALWAYS: u64 = 64 << 20;
@@ -47,7 +45,7 @@ impl Store {
             || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
         check(&write, path).await?;
-        MIGRATIONS.run(&write).await?;
+        upgrade(&write, path).await?;
         let read = pool().max_connections(N_READERS).connect_with(options.pragma("query_only", "on")).await?;
         let place = Arc::new(Place::of(path, lock)?);
         Ok(Self { read, write, place, registry: Registry::default() })
@@ -83,21 +81,5 @@ async fn lock(database: &Path, patience: Duration) -> Result<File, StoreError> {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(database.to_owned())),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::MIGRATIONS;
-
-    /// Cargo does not notice a new file in the folder by itself: then this program lacks it.
-    #[test]
-    fn every_migration_is_compiled_in_and_they_are_numbered_without_gaps() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-        let n_files = names.filter(|name| name.to_string_lossy().ends_with(".sql")).count();
-        let numbers: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-        assert_eq!(numbers.len(), n_files, "touch src/store/open.rs and build again");
-        assert_eq!(numbers, (1..=n_files as i64).collect::<Vec<_>>());
     }
 }

@@ -4,6 +4,7 @@
 use crate::ledger::{Ledger, check_files, pages};
 use crate::receiver::Receiver;
 use crate::server::{Server, losses_of, training, weights_of};
+use crate::upgrade::{check_copy, make_older};
 use lethe::faults::POINTS;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -40,6 +41,8 @@ enum Life {
     Tell,
     /// Keeps hardly any events.
     Prune,
+    /// Meets a database of an earlier release.
+    Upgrade,
 }
 
 /// The lives that pass a point.
@@ -60,6 +63,7 @@ fn lives_through(what: &str, step: &str) -> &'static [Life] {
         ("reserve_key" | "keep_answer", _) => &[Life::UseKeys],
         ("insert_webhook" | "delete_webhook" | "enable_webhook" | "record_attempt", _) => &[Life::Tell],
         ("prune", _) => &[Life::Prune],
+        ("upgrade", _) => &[Life::Upgrade],
         _ => panic!("no life passes {what}.{step}"),
     }
 }
@@ -103,15 +107,23 @@ impl Case {
 
     /// Of each way to write something down, where it is decided whether it was.
     fn is_in_short_form(&self) -> bool {
-        let is_decisive =
-            matches!((self.what, self.step), (_, "commit" | "committed" | "rename") | ("losses", "sync"));
+        let is_decisive = matches!(
+            (self.what, self.step),
+            (_, "commit" | "committed" | "rename" | "migrated") | ("losses", "sync")
+        );
         is_decisive && self.action == "abort" && self.time == 1 && self.life != Life::Wait
     }
 
     /// Whether this life passes the point so often.
     fn strikes(&self) -> bool {
-        // a start takes back all there is at once, and there is enough to prune for one transaction
-        let once_a_start = self.what == "reconcile" || (self.what == "prune" && self.step != "begin");
+        // a start takes back all there is at once and copies one database, and there is enough to prune for one
+        // transaction
+        let once_a_start = match self.what {
+            "reconcile" => true,
+            "prune" => self.step != "begin",
+            "upgrade" => !self.step.starts_with("migrate"),
+            _ => false,
+        };
         !(once_a_start && self.time == 2)
     }
 }
@@ -306,6 +318,7 @@ impl World {
         match life {
             Life::Tell => return self.tell().await,
             Life::Prune => return self.prune(&beginning.runs).await,
+            Life::Upgrade => return self.upgrade().await,
             _ => {}
         }
         for time in [1_u32, 2] {
@@ -367,7 +380,7 @@ impl World {
                     let run = self.end_of(&id).await;
                     assert_eq!(weights_of(self.server(), &run).await, beginning.trained, "{}", self.faults);
                 }
-                Life::Tell | Life::Prune => unreachable!("lived in one go"),
+                Life::Tell | Life::Prune | Life::Upgrade => unreachable!("lived in one go"),
             }
         }
     }
@@ -488,6 +501,20 @@ impl World {
         }
         let run = self.ask(Method::GET, &format!("/runs/{}", runs[0]), &Value::Null).await.1;
         assert_eq!(run["status"], "succeeded", "{}", self.faults);
+    }
+
+    /// What an earlier release wrote is there, and so is a copy of it.
+    async fn upgrade(&mut self) {
+        self.stop();
+        make_older(self.dir.path()).await;
+        self.server = Server::with_faults(self.dir.path(), &self.faults);
+        for version in [1, 2] {
+            let path = format!("/models/base/versions/{version}");
+            let found = self.ask(Method::GET, &path, &Value::Null).await.1;
+            assert_eq!(found["origin"], "run", "{}: {found}", self.faults);
+        }
+        assert_eq!(self.ask(Method::GET, "/webhooks", &Value::Null).await.1["data"], json!([]));
+        check_copy(self.dir.path()).await;
     }
 
     async fn is_cut_down(&self, run: &str) -> bool {

@@ -11,10 +11,12 @@ mod kill;
 mod ledger;
 mod moments;
 mod mounted;
+#[cfg(target_os = "linux")]
 mod power;
 mod receiver;
 mod server;
 mod storage;
+mod upgrade;
 
 /// Whether the long form was asked for.
 fn is_torture() -> bool {

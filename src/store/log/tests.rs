@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::{Run, Status};
 use crate::store::fixtures::{assert_consistent, open, train_run};
-use crate::store::open::MIGRATIONS;
+use crate::store::upgrade::MIGRATIONS;
 use crate::store::{NewEvent, RunChange};
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection};
