@@ -66,8 +66,9 @@ $(PEERS)/installed: benches/peers/requirements.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
-torture: ## a fault at every step of every write, 120 kills at random moments, 24 full disks (needs root)
-	LETHE_TORTURE=1 cargo test --locked --test survival -- --include-ignored --nocapture --test-threads 1
+torture: ## a fault at every step of every write, kills, power cuts, full disks, crowds (needs root)
+	LETHE_TORTURE=1 cargo test --locked --test survival --test crowds -- \
+		--include-ignored --nocapture --test-threads 1
 	cargo test --locked --test health --test checks --test diagnosis -- --ignored --nocapture
 
 fuzz: ## every decoder under a fuzzer, each for SECONDS (60) (installs cargo-fuzz)

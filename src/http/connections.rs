@@ -192,6 +192,10 @@ fn bound(stream: &TcpStream, unread: Duration) -> io::Result<()> {
 mod tests {
     use super::super::state::tests::idle_app;
     use super::*;
+    use crate::domain::EventKind;
+    use crate::store::fixtures::train_run;
+    use crate::store::{NewEvent, RunChange};
+    use serde_json::json;
     use std::net::SocketAddr;
     use tempfile::TempDir;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -207,7 +211,10 @@ mod tests {
     }
 
     async fn serving(limits: Limits) -> Serving {
-        let (state, dir) = idle_app().await;
+        serving_of(idle_app().await, limits).await
+    }
+
+    async fn serving_of((state, dir): (AppState, TempDir), limits: Limits) -> Serving {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = state.shutdown.clone();
@@ -336,6 +343,28 @@ mod tests {
         assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER);
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_has_stopped_reading_gives_its_place_to_another() {
+        let (state, dir) = idle_app().await;
+        let (run, _) = state.engine.store.insert_run(train_run("m")).await.unwrap();
+        // far more than the buffers of a socket hold
+        let phase = NewEvent { kind: EventKind::Phase, data: json!({ "phase": "x".repeat(8_000) }) };
+        state.engine.store.advance(run.id, None, RunChange::default(), vec![phase; 1_000]).await.unwrap();
+        let limits =
+            Limits { ordinary: 1, reserve: 0, unread: Duration::from_millis(300), ..Limits::default() };
+        let server = serving_of((state, dir), limits).await;
+        let mut reader = sent(server.address, get(&format!("/runs/{}/events", run.id))).await;
+        let mut head = [0; 15];
+        reader.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        let another = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let answered = async {
+            while !until_closed(sent(server.address, another).await).await.starts_with("HTTP/1.1 200") {}
+        };
+        tokio::time::timeout(PATIENCE, answered).await.expect("there is a place again");
+        drop(reader);
     }
 
     #[tokio::test]
