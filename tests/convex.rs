@@ -203,3 +203,63 @@ fn the_certified_residual_is_within_budget_and_far_below_its_bound() {
         assert!((told.budget - 2.2803).abs() < 1e-4 && apart < before, "{told:?}");
     }
 }
+
+/// Beside the tables of Langevin unlearning (Chien et al. 2024): one row removed, δ = 1/n, as small an ε as they go.
+#[test]
+fn a_single_row_is_certified_gone_at_every_published_epsilon_without_loss_of_accuracy() {
+    const TRIALS: u64 = 2;
+    /// A residual that is certified must fit into the noise; what one row leaves is a tenth of this.
+    const ROOM: f64 = 2e-3;
+    let Some(data) = mnist() else { return };
+    let (train, test) = (ThreesAndEights::of(data.train()), ThreesAndEights::of(data.test()));
+    let delta = 1.0 / train.labels.len() as f64;
+    for epsilon in [0.05, 0.1, 0.5, 1.0, 2.0, 5.0] {
+        let sigma = unlearn::perturbation_for(ROOM, epsilon, delta);
+        let (mut accuracy, mut residual, mut seconds) = (0.0, 0.0f64, 0.0);
+        for trial in 1..=TRIALS {
+            let recipe = Recipe::Standard(Standard { holdout: 0.0, ..Standard::optimum(trial, sigma) });
+            let world = World { train: train.samples(), test: test.samples(), recipe };
+            let parent = world.without(&[]);
+            let forget = [(trial * 5_003) as u32 % world.train.n_rows() as u32];
+            let started = Instant::now();
+            let forgot = world.forget(&Method::Newton(Newton { epsilon, delta }), &parent, &forget);
+            seconds += started.elapsed().as_secs_f64() / TRIALS as f64;
+            let told = forgot.certificate.unwrap();
+            assert!(told.residual <= told.budget, "{told:?}");
+            residual = residual.max(told.residual);
+            accuracy += world.test_accuracy(&forgot.model) / TRIALS as f64;
+        }
+        say(&format!(
+            "newton, 1 row at ε {epsilon}, δ 1/n: σ {sigma:.1e}, residual at most {residual:.1e}, test accuracy {accuracy:.4}, \
+             {seconds:.2} s"
+        ));
+        assert!(accuracy > 0.96, "ε {epsilon}: {accuracy}");
+    }
+}
+
+/// Beside the tables of DeltaGrad (Wu et al. 2020): ten classes, weight decay 0.001, a part of the rows removed.
+#[test]
+fn of_ten_classes_what_is_left_is_the_optimum_without_the_rows() {
+    let Some(data) = mnist() else { return };
+    let world = World { train: data.train(), test: data.test(), recipe: recipe(0.0) };
+    let parent = world.without(&[]);
+    for n in [1, 6, 60] {
+        let forget = world.spread(n);
+        let started = Instant::now();
+        let forgot = world.forget(&Method::CONVEX, &parent, &forget).model;
+        let warm_s = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let retrained = world.without(&forget);
+        let cold_s = started.elapsed().as_secs_f64();
+        let [forgot_w, retrained_w, parent_w] = [&forgot, &retrained, &parent].map(weights_of);
+        let (apart, before) = (distance(&forgot_w, &retrained_w), distance(&parent_w, &retrained_w));
+        say(&format!(
+            "convex, {n} of {} rows of ten classes: {warm_s:.2} s from the parent, {cold_s:.2} s from zero (one thread); ‖w − w_r‖ \
+             {apart:.1e}, ‖w₀ − w_r‖ {before:.1e}; test accuracy {:.4}, retrained {:.4}",
+            world.train.n_rows(),
+            world.test_accuracy(&forgot),
+            world.test_accuracy(&retrained),
+        ));
+        assert!(apart < 1e-5 && apart < before / 10.0, "{n}: {apart:.1e} {before:.1e}");
+    }
+}
