@@ -147,7 +147,7 @@ mod tests {
             let wanted = 0.25 * f64::from(old) + 0.75 * f64::from(new);
             assert!(
                 (f64::from(mixed) - wanted).abs()
-                    <= 4.0 * f64::from(f32::EPSILON) * (old.abs() + new.abs()) as f64
+                    <= 4.0 * f64::from(f32::EPSILON) * f64::from(old.abs() + new.abs())
             );
         }
     }
