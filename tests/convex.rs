@@ -207,7 +207,6 @@ fn the_certified_residual_is_within_budget_and_far_below_its_bound() {
 /// Beside the tables of Langevin unlearning (Chien et al. 2024): one row removed, δ = 1/n, as small an ε as they go.
 #[test]
 fn a_single_row_is_certified_gone_at_every_published_epsilon_without_loss_of_accuracy() {
-    const TRIALS: u64 = 2;
     /// A residual that is certified must fit into the noise; what one row leaves is a tenth of this.
     const ROOM: f64 = 2e-3;
     let Some(data) = mnist() else { return };
@@ -215,23 +214,18 @@ fn a_single_row_is_certified_gone_at_every_published_epsilon_without_loss_of_acc
     let delta = 1.0 / train.labels.len() as f64;
     for epsilon in [0.05, 0.1, 0.5, 1.0, 2.0, 5.0] {
         let sigma = unlearn::perturbation_for(ROOM, epsilon, delta);
-        let (mut accuracy, mut residual, mut seconds) = (0.0, 0.0f64, 0.0);
-        for trial in 1..=TRIALS {
-            let recipe = Recipe::Standard(Standard { holdout: 0.0, ..Standard::optimum(trial, sigma) });
-            let world = World { train: train.samples(), test: test.samples(), recipe };
-            let parent = world.without(&[]);
-            let forget = [(trial * 5_003) as u32 % world.train.n_rows() as u32];
-            let started = Instant::now();
-            let forgot = world.forget(&Method::Newton(Newton { epsilon, delta }), &parent, &forget);
-            seconds += started.elapsed().as_secs_f64() / TRIALS as f64;
-            let told = forgot.certificate.unwrap();
-            assert!(told.residual <= told.budget, "{told:?}");
-            residual = residual.max(told.residual);
-            accuracy += world.test_accuracy(&forgot.model) / TRIALS as f64;
-        }
+        let world = World { train: train.samples(), test: test.samples(), recipe: recipe(sigma) };
+        let parent = world.without(&[]);
+        let started = Instant::now();
+        let forgot = world.forget(&Method::Newton(Newton { epsilon, delta }), &parent, &[5_003]);
+        let seconds = started.elapsed().as_secs_f64();
+        let told = forgot.certificate.unwrap();
+        assert!(told.residual <= told.budget, "{told:?}");
+        let (accuracy, before) = (world.test_accuracy(&forgot.model), world.test_accuracy(&parent));
         say(&format!(
-            "newton, 1 row at ε {epsilon}, δ 1/n: σ {sigma:.1e}, residual at most {residual:.1e}, test accuracy {accuracy:.4}, \
-             {seconds:.2} s"
+            "newton, 1 row at ε {epsilon}, δ 1/n: σ {sigma:.1e}, residual {:.1e}, test accuracy {accuracy:.4}, \
+             parent {before:.4}, {seconds:.2} s",
+            told.residual
         ));
         assert!(accuracy > 0.96, "ε {epsilon}: {accuracy}");
     }
@@ -243,7 +237,7 @@ fn of_ten_classes_what_is_left_is_the_optimum_without_the_rows() {
     let Some(data) = mnist() else { return };
     let world = World { train: data.train(), test: data.test(), recipe: recipe(0.0) };
     let parent = world.without(&[]);
-    for n in [1, 6, 60] {
+    for n in [1, 60] {
         let forget = world.spread(n);
         let started = Instant::now();
         let forgot = world.forget(&Method::CONVEX, &parent, &forget).model;
