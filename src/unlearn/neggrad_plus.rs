@@ -38,7 +38,8 @@ impl Unlearner for NegGradPlus {
         access: &["forget", "retain", "held_out"],
         guarantee: EMPIRICAL,
         cost: "a quarter of a training by default",
-        known_failure: "the right α depends on the forget set: a little too high and nothing happens, a little too low and it needs the guard",
+        known_failure: "the right α depends on the forget set: a little too high and nothing happens, a little too low and it needs the guard; a hundred \
+                        rows come by so often that they are driven too far",
         source: "Kurmanji et al. 2023 (NeurIPS), NegGrad+ with its α; the bound is ours, λ as in Ash & Adams 2020 (arXiv:1910.08475), its value \
                  from measurements",
     };
