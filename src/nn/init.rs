@@ -23,12 +23,7 @@ pub fn init(recipe: &Recipe, n_features: usize, n_classes: usize) -> Mlp {
         Recipe::Nn(recipe) | Recipe::Debug(recipe) => (recipe.seed, uniform),
         Recipe::Standard(recipe) => (recipe.seed, normal),
     };
-    let mut rng = stream(seed, INIT_STREAM);
-    let mut mlp = Mlp::zeroed(shape);
-    for l in 0..mlp.n_layers() {
-        fill_layer(&mut mlp, l, &mut rng, draw);
-    }
-    mlp
+    filled(shape, &mut stream(seed, INIT_STREAM), draw)
 }
 
 /// Replaces one layer by fresh He-normal weights and zero biases.
@@ -37,18 +32,15 @@ pub fn reset_layer(mlp: &mut Mlp, l: usize, seed: u64) {
     fill_layer(mlp, l, &mut rng, normal);
 }
 
-/// Shrinks every parameter to `shrink` of itself and adds `1 − shrink` of fresh He-normal weights: 1 leaves the network as it
-/// is, 0 is a new one.
+/// `mlp` with every parameter shrunk to `shrink` of itself, and `1 − shrink` of fresh He-normal weights: 1 is the network as it
+/// is, 0 a new one.
 ///
 /// Shrink and perturb: Ash & Adams 2020 (NeurIPS, arXiv:1910.08475), in the convex form of D'Oro et al. 2023 (ICLR).
-pub fn shrink_perturb(mlp: &mut Mlp, shrink: f64, seed: u64) {
-    let mut rng = stream(seed, SHRINK_STREAM);
-    let mut fresh = Mlp::zeroed(mlp.shape().clone());
-    for l in 0..fresh.n_layers() {
-        fill_layer(&mut fresh, l, &mut rng, normal);
-    }
+pub fn shrink_perturb(mlp: &Mlp, shrink: f64, seed: u64) -> Mlp {
+    let mut mixed = filled(mlp.shape().clone(), &mut stream(seed, SHRINK_STREAM), normal);
     let (kept, new) = (shrink as f32, (1.0 - shrink) as f32);
-    mlp.params_mut().iter_mut().zip(fresh.params()).for_each(|(w, f)| *w = kept * *w + new * f);
+    mixed.params_mut().iter_mut().zip(mlp.params()).for_each(|(f, w)| *f = kept * w + new * *f);
+    mixed
 }
 
 /// The linear term of a perturbed objective: `n_params` draws from `N(0, sigma²)`, or nothing when `sigma` is 0.
@@ -57,6 +49,14 @@ pub fn shrink_perturb(mlp: &mut Mlp, shrink: f64, seed: u64) {
 pub fn perturbation(seed: u64, sigma: f64, n_params: usize) -> Option<Vec<f64>> {
     let mut rng = stream(seed, PERTURBATION_STREAM);
     (sigma > 0.0).then(|| (0..n_params).map(|_| sigma * normal(&mut rng)).collect())
+}
+
+fn filled(shape: Shape, rng: &mut ChaCha8Rng, draw: fn(&mut ChaCha8Rng) -> f64) -> Mlp {
+    let mut mlp = Mlp::zeroed(shape);
+    for l in 0..mlp.n_layers() {
+        fill_layer(&mut mlp, l, rng, draw);
+    }
+    mlp
 }
 
 fn fill_layer(mlp: &mut Mlp, l: usize, rng: &mut ChaCha8Rng, draw: fn(&mut ChaCha8Rng) -> f64) {
@@ -122,11 +122,7 @@ mod tests {
     #[test]
     fn a_shrunk_network_is_the_old_and_a_new_one_in_the_parts_that_were_asked() {
         let old = init(&Recipe::Standard(Standard::new(1)), 784, 10);
-        let shrunk = |part| {
-            let mut mlp = old.clone();
-            shrink_perturb(&mut mlp, part, 5);
-            mlp
-        };
+        let shrunk = |part| shrink_perturb(&old, part, 5);
         assert_eq!(shrunk(1.0), old);
         let (new, mixed) = (shrunk(0.0), shrunk(0.25));
         for l in 0..2 {

@@ -67,8 +67,7 @@ impl Unlearner for NegGradPlus {
             momentum: MOMENTUM,
             watch: Watch::AtTheEnd,
         };
-        let mut start = task.parent.clone();
-        shrink_perturb(&mut start, self.shrink, task.seed);
+        let start = shrink_perturb(task.parent, self.shrink, task.seed);
         let mut course = Course::new(context, observer, start, plan);
         for epoch in 1..=self.epochs {
             retain.shuffle(epoch);

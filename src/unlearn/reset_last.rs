@@ -40,8 +40,7 @@ impl Unlearner for ResetLast {
 
     fn run(&self, context: &mut Context<'_>, observer: &mut dyn Observer) -> Result<Unlearned, UnlearnError> {
         let task = context.task;
-        let mut start = task.parent.clone();
-        shrink_perturb(&mut start, self.shrink, task.seed);
+        let mut start = shrink_perturb(task.parent, self.shrink, task.seed);
         let last = start.n_layers() - 1;
         reset_layer(&mut start, last, task.seed);
         let plan = Plan {

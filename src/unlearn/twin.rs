@@ -64,13 +64,6 @@ fn strangeness(net: &Net, world: &World, class: u32) -> f64 {
     others.iter().map(loss).sum::<f64>() / others.len() as f64
 }
 
-/// What a method that draws a part of the weights anew starts from.
-fn softened(task: &Task<'_>, shrink: f64) -> Net {
-    let mut start = task.parent.clone();
-    shrink_perturb(&mut start, shrink, task.seed);
-    Net::of(&start)
-}
-
 fn even(rows: &[u32]) -> Vec<(u32, f64)> {
     rows.iter().map(|&row| (row, 1.0 / rows.len() as f64)).collect()
 }
@@ -95,7 +88,7 @@ fn bounded_ascent_follows_its_equation() {
     let mlp = unlearn(&Method::GradientAscent(numbers), &task, &mut Silent).unwrap().model;
 
     let bound = strangeness(&Net::of(task.parent), &world, 2);
-    let mut net = softened(&task, numbers.shrink);
+    let mut net = Net::of(&shrink_perturb(task.parent, numbers.shrink, task.seed));
     let mut descent = descent(&net, 0.9);
     let mut retain = Rows::new(&retained(&world), 16, task.seed);
     let mut forget = Rows::new(&world.forget, 2, task.seed);
@@ -129,8 +122,7 @@ fn a_new_output_layer_is_trained_as_described() {
     assert_eq!(outcome.stopped, None);
     let mlp = outcome.model;
 
-    let mut start = task.parent.clone();
-    shrink_perturb(&mut start, 0.7, task.seed);
+    let mut start = shrink_perturb(task.parent, 0.7, task.seed);
     reset_layer(&mut start, 1, task.seed);
     let mut net = Net::of(&start);
     let mut descent = descent(&net, 0.9);
@@ -204,7 +196,7 @@ fn neggrad_plus_climbs_only_below_its_bound() {
     let numbers =
         NegGradPlus { epochs: 1, batch_size: 8, learning_rate: 0.07, shrink: 0.9, retain_weight: 0.4 };
     let mlp = run(&Method::NegGradPlus(numbers), &task);
-    let mut net = softened(&task, 0.9);
+    let mut net = Net::of(&shrink_perturb(task.parent, 0.9, task.seed));
     let mut descent = descent(&net, 0.9);
     let mut retain = Rows::new(&retained(&world), 8, task.seed);
     let mut forget = Rows::new(&world.forget, 1, task.seed);
