@@ -117,7 +117,7 @@ pub fn argmax(z: &[f32]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::simd::Narrow;
+    use crate::nn::simd::Fused;
     use crate::nn::simd::tests::on_every_isa;
 
     /// The definition in f64.
@@ -161,15 +161,15 @@ mod tests {
                 .collect::<Vec<_>>()
         });
         assert!(powers.iter().all(|other| *other == powers[0]));
-        for (&x, got) in exponents.iter().zip(exponents.iter().map(|&x| exp_of_nonpositive::<Narrow>(x))) {
+        for (&x, got) in exponents.iter().zip(exponents.iter().map(|&x| exp_of_nonpositive::<Fused>(x))) {
             let want = f64::from(x).exp();
             let bound = 2.0 * f64::from(f32::EPSILON) * want;
             assert!((f64::from(got) - want).abs() <= bound, "exp({x}) = {got}, want {want}");
         }
-        assert_eq!(exp_of_nonpositive::<Narrow>(0.0), 1.0);
-        assert_eq!(exp_of_nonpositive::<Narrow>(-81.0), 0.0);
-        assert_eq!(exp_of_nonpositive::<Narrow>(f32::NEG_INFINITY), 0.0);
-        assert!(exp_of_nonpositive::<Narrow>(f32::NAN).is_nan());
+        assert_eq!(exp_of_nonpositive::<Fused>(0.0), 1.0);
+        assert_eq!(exp_of_nonpositive::<Fused>(-81.0), 0.0);
+        assert_eq!(exp_of_nonpositive::<Fused>(f32::NEG_INFINITY), 0.0);
+        assert!(exp_of_nonpositive::<Fused>(f32::NAN).is_nan());
     }
 
     #[test]

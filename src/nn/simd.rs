@@ -164,7 +164,92 @@ mod wide {
     }
 }
 
-/// A lane takes two registers or more, of 16 or 32: left to the compiler.
+/// 16 registers of half a lane each: AVX2 with FMA.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub struct Narrow(());
+
+#[cfg(target_arch = "x86_64")]
+mod narrow {
+    #![expect(unsafe_code, reason = "intrinsics may only be called where their instructions are")]
+
+    use super::{Lane, Narrow, Simd};
+    use std::arch::x86_64::{
+        __m256, _CMP_NLT_UQ, _mm256_and_ps, _mm256_andnot_ps, _mm256_cmp_ps, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    };
+
+    const HALF: usize = 8;
+
+    impl Narrow {
+        /// # Safety
+        ///
+        /// The machine must have AVX2 and FMA.
+        #[inline(always)]
+        pub const unsafe fn assume_available() -> Self {
+            Self(())
+        }
+    }
+
+    // SAFETY, of every call below: AVX2 and FMA are there, or there would be no `Narrow` to call the method on. Loads
+    // and stores go through a reference to exactly the 64 bytes they touch, in two halves, and need no alignment.
+    impl Simd for Narrow {
+        const WIDTH: usize = 1;
+        type Register = [__m256; 2];
+
+        #[inline(always)]
+        fn load(self, lane: &Lane) -> [__m256; 2] {
+            // SAFETY: see above.
+            unsafe { [_mm256_loadu_ps(lane.as_ptr()), _mm256_loadu_ps(lane.as_ptr().add(HALF))] }
+        }
+
+        #[inline(always)]
+        fn store(self, [low, high]: [__m256; 2], lane: &mut Lane) {
+            // SAFETY: see above.
+            unsafe {
+                _mm256_storeu_ps(lane.as_mut_ptr(), low);
+                _mm256_storeu_ps(lane.as_mut_ptr().add(HALF), high);
+            }
+        }
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> [__m256; 2] {
+            // SAFETY: see above.
+            unsafe { [_mm256_set1_ps(value); 2] }
+        }
+
+        #[inline(always)]
+        fn mul(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: see above.
+            unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+        }
+
+        #[inline(always)]
+        fn fma(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: see above.
+            unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+        }
+
+        #[inline(always)]
+        fn flush(self, [low, high]: [__m256; 2], limit: f32) -> [__m256; 2] {
+            // SAFETY: see above.
+            unsafe {
+                let (limit, sign) = (_mm256_set1_ps(limit), _mm256_set1_ps(-0.0));
+                let kept = _mm256_cmp_ps::<_CMP_NLT_UQ>(_mm256_andnot_ps(sign, low), limit);
+                let low = _mm256_and_ps(kept, low);
+                let kept = _mm256_cmp_ps::<_CMP_NLT_UQ>(_mm256_andnot_ps(sign, high), limit);
+                [low, _mm256_and_ps(kept, high)]
+            }
+        }
+
+        #[inline(always)]
+        fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+            a.mul_add(b, c)
+        }
+    }
+}
+
+/// Left to the compiler: a lane is an array.
 macro_rules! by_the_compiler {
     ($name:ident, $mul_add:expr) => {
         impl Simd for $name {
@@ -209,16 +294,20 @@ macro_rules! by_the_compiler {
     };
 }
 
-/// Multiply-add is one instruction: AVX2 with FMA, NEON.
+/// Multiply-add is one instruction, as on NEON, or the C library's.
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[derive(Clone, Copy, Debug)]
-pub struct Narrow;
+pub struct Fused;
 
-by_the_compiler!(Narrow, f32::mul_add);
+#[cfg(any(test, not(target_arch = "x86_64")))]
+by_the_compiler!(Fused, f32::mul_add);
 
 /// No fused multiply-add in hardware.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug)]
 pub struct Emulated;
 
+#[cfg(target_arch = "x86_64")]
 by_the_compiler!(Emulated, mul_add_in_f64);
 
 /// The fused multiply-add of f32 by operations of f64.
@@ -226,6 +315,7 @@ by_the_compiler!(Emulated, mul_add_in_f64);
 /// The product is exact in f64. Their sum is rounded to odd, by the error of Knuth's two-sum, which keeps the
 /// second rounding, to f32, from going astray: Boldo & Melquiond 2008 (IEEE Trans. Computers 57(4)),
 /// "Emulation of FMA and correctly rounded sums".
+#[cfg(any(test, target_arch = "x86_64"))]
 #[inline(always)]
 fn mul_add_in_f64(a: f32, b: f32, c: f32) -> f32 {
     let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
@@ -264,7 +354,10 @@ macro_rules! vectorised {
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    $body(Narrow, $($arg),*)
+                    #[expect(unsafe_code, reason = "a promise to the kernel")]
+                    // SAFETY: the function is compiled for, and so only called with, these features.
+                    let simd = unsafe { Narrow::assume_available() };
+                    $body(simd, $($arg),*)
                 }
                 match Isa::detect() {
                     Isa::Avx512 => {
@@ -286,7 +379,7 @@ macro_rules! vectorised {
             }
             // NEON has a fused multiply-add; what another target lacks, its C library has
             #[cfg(not(target_arch = "x86_64"))]
-            $body($crate::nn::simd::Narrow, $($arg),*)
+            $body($crate::nn::simd::Fused, $($arg),*)
         }
     };
 }
