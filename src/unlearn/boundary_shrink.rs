@@ -61,7 +61,7 @@ impl Unlearner for BoundaryShrink {
         let plan =
             Plan { epochs: self.epochs, capacity: self.batch_size, momentum: 0.0, watch: Watch::Throughout };
         let mut course = Course::new(context, observer, task.parent.clone(), plan);
-        let mut advice = course.look()?;
+        let mut advice = course.look_at_original()?;
         for epoch in 1..=self.epochs {
             if advice == Advice::Stop {
                 break;

@@ -10,6 +10,9 @@ use std::num::NonZeroUsize;
 /// Rows of a set looked at while a method runs; all of them are measured at the end.
 const PROBE_ROWS: usize = 2_000;
 
+/// Test rows looked at after each pass: nothing is decided by them.
+const TEST_PROBE_ROWS: usize = 1_000;
+
 /// What the probes show of a network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probed {
@@ -62,7 +65,7 @@ impl<'a> Context<'a> {
         };
         let is_of_class = |row: &u32| Some(test.0.label(*row as usize)) == task.class;
         let (test_of_class, test_rows): (Vec<u32>, Vec<u32>) = test.1.into_iter().partition(is_of_class);
-        let test_probe = probe_of(&test_rows, task.seed);
+        let test_probe = part_of(&test_rows, TEST_PROBE_ROWS, task.seed);
         Self {
             task,
             retain,
@@ -181,7 +184,11 @@ impl<'a> Context<'a> {
 
 /// Up to [`PROBE_ROWS`] of the rows, chosen by keyed hash.
 pub(super) fn probe_of(rows: &[u32], seed: u64) -> Vec<u32> {
-    let mut probe = sample_rows(rows, PROBE_ROWS, seed, Purpose::Probe, 0);
+    part_of(rows, PROBE_ROWS, seed)
+}
+
+fn part_of(rows: &[u32], n: usize, seed: u64) -> Vec<u32> {
+    let mut probe = sample_rows(rows, n, seed, Purpose::Probe, 0);
     probe.sort_unstable();
     probe
 }

@@ -161,8 +161,7 @@ fn plain(
         watch: Watch::Throughout,
     };
     let mut course = Course::new(context, observer, task.parent.clone(), plan);
-    // before the first step: there may be nothing to do, and there is something to roll back to
-    let mut advice = course.look()?;
+    let mut advice = course.look_at_original()?;
     for epoch in 1..=numbers.epochs {
         if advice == Advice::Stop {
             break;

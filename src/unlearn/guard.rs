@@ -72,39 +72,57 @@ pub(super) enum Advice {
 pub(super) struct Guard {
     watch: Watch,
     target: Target,
+    /// What the probes show of the original.
+    original: Probed,
     /// Probe accuracy below which a state is not given out.
     floor: f64,
     /// The most forgetful state above the floor, with its forget loss.
     best: Option<(f64, Mlp)>,
-    /// What the last look saw.
-    seen: Option<Probed>,
+    /// What the last look saw, behind which step.
+    seen: Option<(u64, Probed)>,
     stopped: Option<Stopped>,
 }
 
 impl Guard {
     pub(super) fn new(watch: Watch, context: &mut Context<'_>) -> Self {
-        let floor = context.probe_accuracy(context.task.parent) - MAX_RETAIN_DROP;
-        Self { watch, target: Target::of(context), floor, best: None, seen: None, stopped: None }
+        let original = context.probe(context.task.parent);
+        let floor = original.retain_accuracy - MAX_RETAIN_DROP;
+        Self { watch, target: Target::of(context), original, floor, best: None, seen: None, stopped: None }
     }
 
     pub(super) fn is_throughout(&self) -> bool {
         self.watch == Watch::Throughout
     }
 
-    /// What the last look saw.
-    pub(super) fn seen(&self) -> Option<Probed> {
-        self.seen
+    /// What the look behind step `step` saw, if that was the last one.
+    pub(super) fn seen_behind(&self, step: u64) -> Option<Probed> {
+        self.seen.filter(|&(seen, _)| seen == step).map(|(_, probed)| probed)
     }
 
     pub(super) fn target(&self) -> Target {
         self.target
     }
 
+    /// Whether a look at the forget set alone finds a reason to stop.
+    pub(super) fn glance(&self, context: &mut Context<'_>, mlp: &Mlp) -> Advice {
+        let forget = context.forget_probe(mlp);
+        let is_over = !forget.loss.is_finite() || self.target.is_reached(forget.loss, forget.accuracy);
+        if is_over { Advice::Stop } else { Advice::GoOn }
+    }
+
+    /// Looks at the original, before the first step.
+    pub(super) fn look_at_original(&mut self, context: &Context<'_>) -> (Advice, GuardReport) {
+        self.judge(self.original, context.task.parent, 0)
+    }
+
     /// Looks at the present state, after `step` steps.
     pub(super) fn look(&mut self, context: &mut Context<'_>, mlp: &Mlp, step: u64) -> (Advice, GuardReport) {
-        let probed = context.probe(mlp);
+        self.judge(context.probe(mlp), mlp, step)
+    }
+
+    fn judge(&mut self, probed: Probed, mlp: &Mlp, step: u64) -> (Advice, GuardReport) {
         let Probed { forget, retain_accuracy: probe } = probed;
-        self.seen = Some(probed);
+        self.seen = Some((step, probed));
         let report = GuardReport {
             step,
             forget_loss: forget.loss,
@@ -133,7 +151,7 @@ impl Guard {
     /// Gives out the last state, which was looked at last, or the best one that may be given out.
     pub(super) fn finish(mut self, context: &mut Context<'_>, last: Mlp) -> Unlearned {
         match self.seen {
-            Some(Probed { forget, retain_accuracy })
+            Some((_, Probed { forget, retain_accuracy }))
                 if self.stopped.is_none() && retain_accuracy < self.floor =>
             {
                 self.stop(&self.below_floor(retain_accuracy, forget.accuracy));

@@ -70,8 +70,8 @@ pub struct Task<'a> {
     pub seed: u64,
 }
 
-/// A finished pass of an unlearning method, measured on fixed probes of up to 2,000 rows of each set: verification looks at
-/// all of them.
+/// A finished pass of an unlearning method, measured on fixed probes of up to 2,000 rows of the forget set and of the retained
+/// rows and 1,000 test rows: verification looks at all of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnlearnEpoch {
     /// From 1.

@@ -23,8 +23,6 @@ pub(super) struct Course<'c, 'a> {
     epoch: u32,
     epochs: u32,
     steps: u64,
-    /// The step the guard has last looked behind.
-    looked_at: Option<u64>,
     /// Rows trained on, in all passes.
     n_rows: u64,
 }
@@ -66,7 +64,6 @@ impl<'c, 'a> Course<'c, 'a> {
             epoch: 0,
             epochs: plan.epochs,
             steps: 0,
-            looked_at: None,
             n_rows: 0,
         }
     }
@@ -91,6 +88,7 @@ impl<'c, 'a> Course<'c, 'a> {
         self.epoch += 1;
         let n_batches = batches.len() as u64;
         let between_looks = (n_batches / LOOKS_PER_EPOCH).max(1);
+        let is_short = n_batches < LOOKS_PER_EPOCH;
         let (mut running, mut advice, mut learning_rate) = (Running::default(), Advice::GoOn, rate(0.0));
         for (number, rows) in (0..).zip(batches) {
             let within = number as f64 / n_batches as f64;
@@ -103,13 +101,17 @@ impl<'c, 'a> Course<'c, 'a> {
             self.n_rows += rows.len() as u64;
             go_on(self.observer.on_step(&self.mlp, self.n_rows))?;
             if self.guard.is_throughout() && self.steps.is_multiple_of(between_looks) {
+                // beside a few steps on a few rows the retained rows' probe is most of the work
+                if is_short && self.guard.glance(self.context, &self.mlp) == Advice::GoOn {
+                    continue;
+                }
                 advice = self.look()?;
                 if advice == Advice::Stop {
                     break;
                 }
             }
         }
-        if advice == Advice::GoOn && self.looked_at != Some(self.steps) {
+        if advice == Advice::GoOn && self.guard.seen_behind(self.steps).is_none() {
             advice = self.look()?;
         }
         if self.mlp.is_finite() {
@@ -119,16 +121,24 @@ impl<'c, 'a> Course<'c, 'a> {
         Ok(advice)
     }
 
+    /// Has the guard look at the original, where a method starts from it: there may be nothing to do, and there is
+    /// something to roll back to.
+    pub(super) fn look_at_original(&mut self) -> Result<Advice, UnlearnError> {
+        let (advice, report) = self.guard.look_at_original(self.context);
+        go_on(self.observer.on_guard(&report))?;
+        Ok(advice)
+    }
+
     /// Has the guard look at the present state.
     pub(super) fn look(&mut self) -> Result<Advice, UnlearnError> {
         let (advice, report) = self.guard.look(self.context, &self.mlp, self.steps);
-        self.looked_at = Some(self.steps);
         go_on(self.observer.on_guard(&report))?;
         Ok(advice)
     }
 
     fn report(&mut self, learning_rate: f64, n_samples: u64) -> UnlearnEpoch {
-        let probed = self.guard.seen().unwrap_or_else(|| self.context.probe(&self.mlp));
+        let seen = self.guard.seen_behind(self.steps);
+        let probed = seen.unwrap_or_else(|| self.context.probe(&self.mlp));
         self.context.epoch_of(probed, &self.mlp, (self.epoch, self.epochs), learning_rate, n_samples)
     }
 

@@ -363,3 +363,36 @@ fn an_observer_sees_the_network_of_every_step() {
     assert!(*last == outcome.model && *n_rows == 2 * n_trained, "{n_rows} of {n_trained}");
     assert!(steps.0.is_sorted_by(|a, b| a.1 < b.1) && steps.0[0].1 <= 50 && steps.0[0].0 != world.parent);
 }
+
+#[test]
+fn in_a_pass_of_few_steps_the_guard_looks_at_its_end_or_once_the_rows_are_as_good_as_forgotten() {
+    struct Looks(Vec<GuardReport>);
+    impl Observer for Looks {
+        fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn on_guard(&mut self, report: &GuardReport) -> ControlFlow<()> {
+            self.0.push(*report);
+            ControlFlow::Continue(())
+        }
+    }
+    let world = World::rows(400);
+    let batch_size = world.forget.len().div_ceil(3);
+    let looks = |learning_rate| {
+        let plain = GradientAscent { epochs: 2, batch_size, learning_rate, ..GradientAscent::PLAIN };
+        let mut looks = Looks(vec![]);
+        unlearn(&Method::GradientAscent(plain), &world.task(), &mut looks).unwrap();
+        looks.0
+    };
+    let steps: Vec<u64> = looks(1e-6).iter().map(|look| look.step).collect();
+    assert_eq!(steps, [0, 3, 6]);
+    let hasty = looks(5.0);
+    assert!(hasty.len() == 2 && hasty[1].step < 3, "{hasty:?}");
+    assert!(hasty[1].forget_loss >= hasty[1].target_loss.unwrap(), "{hasty:?}");
+}
