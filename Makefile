@@ -25,7 +25,7 @@ check: ## formatting, lints, documentation
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 deny: ## licences, sources and bans of the dependencies (installs cargo-deny)
-	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	@command -v cargo-deny >/dev/null || cargo install --locked --debug cargo-deny
 	cargo fetch --locked # of every platform: the check resolves them all, and asks no one
 	cargo deny --offline --locked check bans licenses sources
 

@@ -54,7 +54,7 @@ fn files(app: &TestApp) -> usize {
 }
 
 /// Long enough to be met at work.
-const LONG: u32 = 80;
+const LONG: u32 = 30;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_run_that_is_resumed_comes_to_the_bits_of_one_that_never_was() {

@@ -7,6 +7,9 @@ use crate::jobs::{Asked, Engine};
 use crate::store::fixtures::{assert_consistent, train_run};
 use std::ops::ControlFlow;
 
+/// Long enough to be stopped on the way.
+const EPOCHS: u32 = 20;
+
 async fn weights_of(engine: &Engine, run: &Run) -> String {
     let version = run.version.as_ref().unwrap();
     engine.artifacts.models.get(version.id, &version.digest).unwrap().weights_digest()
@@ -22,7 +25,7 @@ async fn resumed(engine: &Engine, run: &Run) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_training_goes_on_where_a_graceful_stop_left_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (whole, parted) = interrupted(dir.path(), 60).await;
+    let (whole, parted) = interrupted(dir.path(), EPOCHS).await;
     let second = engine(dir.path()).await;
     let ended = end_of(&second, parted.id).await;
     assert_eq!(weights_of(&second, &ended).await, weights_of(&second, &whole).await);
@@ -39,7 +42,7 @@ async fn a_training_goes_on_where_a_graceful_stop_left_it() {
 async fn damaged_checkpoints_are_passed_over_for_older_ones_and_then_for_the_beginning() {
     for n_damaged in [1, usize::MAX] {
         let dir = tempfile::tempdir().unwrap();
-        let (whole, parted) = interrupted(dir.path(), 60).await;
+        let (whole, parted) = interrupted(dir.path(), EPOCHS).await;
         let store = crate::store::Store::open(&dir.path().join("lethe.db")).await.unwrap();
         let kept = store.checkpoints(parted.id).await.unwrap();
         store.close().await;
@@ -56,7 +59,7 @@ async fn damaged_checkpoints_are_passed_over_for_older_ones_and_then_for_the_beg
         assert_eq!(told.len(), usize::from(n_damaged == 1), "{told:?}");
         let log = second.store.events(ended.id, 0, 999).await.unwrap();
         let n_epochs = log.iter().filter(|event| event.kind == EventKind::Epoch).count();
-        assert_eq!(n_epochs, 60, "no epoch is told twice");
+        assert_eq!(n_epochs, EPOCHS as usize, "no epoch is told twice");
     }
 }
 
