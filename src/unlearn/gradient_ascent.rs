@@ -5,7 +5,7 @@ use super::guard::{Advice, Watch, loss_bound};
 use super::method::{
     About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, SHRINK, Unlearner,
 };
-use super::pass::{Course, MOMENTUM, Plan, Rows, n_forget_beside, n_retained};
+use super::pass::{Course, MOMENTUM, Plan, Rows, ascent_share, n_forget_beside, n_retained};
 use super::{Observer, UnlearnError, Unlearned};
 use crate::nn::init::shrink_perturb;
 use serde::{Deserialize, Serialize};
@@ -63,14 +63,13 @@ impl Unlearner for GradientAscent {
         summary: "climbs the loss on the forget rows; `bounded` draws a part of the weights anew before and descends the loss on the retained \
                   rows at the same time",
         equation: "bounded: θ ← λθ + (1 − λ)φ, φ new weights; then θ ← θ − η·clip(∇[mean CE(retain) − w·mean CE(forget rows with CE < τ)]), \
-                   τ = the loss of the class on held-out rows of other classes for a class, the matched held-out loss for rows; \
-                   momentum 0.9, rate falling linearly to zero; plain: θ ← θ + η·clip(∇ mean CE(forget)), no momentum",
+                   τ = the loss of the class on held-out rows of other classes for a class, the matched held-out loss for rows; w is less in \
+                   the measure in which the forget rows come by more than 12 times a pass; momentum 0.9, rate falling linearly to zero; plain: θ ← θ + η·clip(∇ mean CE(forget)), no momentum",
         access: &["forget", "retain", "held_out"],
         guarantee: EMPIRICAL,
         cost: "bounded: about a quarter of a training; plain: a pass over the forget set",
         known_failure: "plain ascent hides a class (much of it returns after one epoch on other rows) or breaks the network before it \
-                        has forgotten; on mislabelled rows even the bounded form leaves a membership signal, and a \
-                        hundred rows come by so often that they are driven too far",
+                        has forgotten; on mislabelled rows even the bounded form leaves a membership signal",
         source: "plain: Golatkar et al. 2020 (CVPR), NegGrad; bounded: hinge on the ascent as in Zhang et al. 2024 (NPO, \
                  arXiv:2404.05868) in spirit, λ as in Ash & Adams 2020 (arXiv:1910.08475); bound, weights and schedule from measurements",
     };
@@ -116,6 +115,7 @@ fn bounded(
     let n_forget = n_forget_beside(numbers.batch_size);
     let mut retain = Rows::new(&context.retain, numbers.batch_size, task.seed);
     let mut forget = Rows::new(task.forget, n_forget, task.seed);
+    let weight = numbers.ascent_weight * ascent_share(&retain, &forget);
     let plan = Plan {
         epochs: numbers.epochs,
         capacity: numbers.batch_size + n_forget,
@@ -132,7 +132,7 @@ fn bounded(
             batch.score(mlp, task.train, rows);
             let n_kept = n_retained(task, rows);
             let descend = 1.0 / n_kept as f32;
-            let ascend = -numbers.ascent_weight as f32 / (rows.len() - n_kept) as f32;
+            let ascend = -weight as f32 / (rows.len() - n_kept) as f32;
             batch.weigh(|i, loss| match (i < n_kept, loss < bound) {
                 (true, _) => descend,
                 (false, true) => ascend,

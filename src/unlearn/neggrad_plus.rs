@@ -5,7 +5,7 @@ use super::guard::{Advice, Watch, loss_bound};
 use super::method::{
     About, BATCH_SIZE, Claim, Domain, EMPIRICAL, EPOCHS, Field, LEARNING_RATE, SHRINK, Unlearner,
 };
-use super::pass::{Course, MOMENTUM, Plan, Rows, n_forget_beside, n_retained};
+use super::pass::{Course, MOMENTUM, Plan, Rows, ascent_share, n_forget_beside, n_retained};
 use super::{Observer, UnlearnError, Unlearned};
 use crate::nn::init::shrink_perturb;
 use serde::{Deserialize, Serialize};
@@ -34,12 +34,11 @@ impl Unlearner for NegGradPlus {
         summary: "draws a part of the weights anew, then descends the loss on retained rows and climbs it on forget rows in the same step, \
                   while the latter is below a bound",
         equation: "θ ← λθ + (1 − λ)φ, φ new weights; then θ ← θ − η·clip(∇[α·mean CE(retain) − (1 − α)·mean CE(forget)]), the second term only while a mini-batch's mean \
-                   CE(forget) < τ, τ as in `gradient_ascent`; momentum 0.9, rate falling linearly to zero",
+                   CE(forget) < τ, τ and its weight on few rows as in `gradient_ascent`; momentum 0.9, rate falling linearly to zero",
         access: &["forget", "retain", "held_out"],
         guarantee: EMPIRICAL,
         cost: "a quarter of a training by default",
-        known_failure: "the right α depends on the forget set: a little too high and nothing happens, a little too low and it needs the guard; a hundred \
-                        rows come by so often that they are driven too far",
+        known_failure: "the right α depends on the forget set: a little too high and nothing happens, a little too low and it needs the guard",
         source: "Kurmanji et al. 2023 (NeurIPS), NegGrad+ with its α; the bound is ours, λ as in Ash & Adams 2020 (arXiv:1910.08475), its value \
                  from measurements",
     };
@@ -61,6 +60,7 @@ impl Unlearner for NegGradPlus {
         let n_forget = n_forget_beside(self.batch_size);
         let mut retain = Rows::new(&context.retain, self.batch_size, task.seed);
         let mut forget = Rows::new(task.forget, n_forget, task.seed);
+        let weight = (1.0 - self.retain_weight) * ascent_share(&retain, &forget);
         let plan = Plan {
             epochs: self.epochs,
             capacity: self.batch_size + n_forget,
@@ -80,7 +80,7 @@ impl Unlearner for NegGradPlus {
                 let loss = forgotten.iter().map(|&l| f64::from(l)).sum::<f64>() / forgotten.len() as f64;
                 let descend = (self.retain_weight / n_kept as f64) as f32;
                 let ascend = match loss < bound {
-                    true => (-(1.0 - self.retain_weight) / forgotten.len() as f64) as f32,
+                    true => (-weight / forgotten.len() as f64) as f32,
                     false => 0.0,
                 };
                 batch.weigh(|i, _| if i < n_kept { descend } else { ascend });

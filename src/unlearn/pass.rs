@@ -254,6 +254,16 @@ pub(super) fn n_forget_beside(n_retained: usize) -> usize {
     (n_retained / 8).max(1)
 }
 
+/// Passes over the forget set, in one over the retained rows, beyond which an ascent weighs less.
+const MAX_PASSES: f64 = 12.0;
+
+/// The part of its weight an ascent has beside `retain`: a few rows come by so often in a pass over many that the whole of it
+/// would drive them beyond what rows are like that no network was trained on.
+pub(super) fn ascent_share(retain: &Rows, forget: &Rows) -> f64 {
+    let passes = retain.batches() as f64 / forget.batches() as f64;
+    (MAX_PASSES / passes).min(1.0)
+}
+
 /// Retained rows of a mini-batch that [`Rows::beside`] made: its first.
 pub(super) fn n_retained(task: &Task<'_>, rows: &[u32]) -> usize {
     rows.iter().take_while(|row| task.forget.binary_search(row).is_err()).count()
@@ -305,4 +315,21 @@ pub(super) fn train_one_epoch(
         go_on(observer.on_batch(&running.report(1, number + 1, order.batches())))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ascent_weighs_less_the_oftener_its_rows_come_by() {
+        let share = |n_forget: u32| {
+            let rows = |n: u32, batch_size| Rows::new(&(0..n).collect::<Vec<u32>>(), batch_size, 1);
+            ascent_share(&rows(9_600, 96), &rows(n_forget, 12))
+        };
+        assert_eq!(share(1_200), 1.0);
+        // a hundred mini-batches of 12 are 12.5 passes over 96 rows, 50 over 24
+        assert_eq!(share(96), 0.96);
+        assert_eq!(share(24), 0.24);
+    }
 }
