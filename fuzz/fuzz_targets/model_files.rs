@@ -12,6 +12,7 @@ fuzz_target!(init: seeds(), |data: &[u8]| {
     let Some((input, body)) = split(data) else { return };
     let layout = match input {
         InputSpec::Image { height, width } => Layout::Image { height, width },
+        InputSpec::Vector { columns: Some(names), .. } => Layout::Columns(names),
         InputSpec::Vector { .. } => Layout::Vector,
     };
     for layout in [None, Some(layout)] {

@@ -6,7 +6,7 @@ use super::model::{n_features, network, widths};
 use super::{Artifact, Model};
 use crate::data::InputSpec;
 use crate::nn::Shape;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// Classes of an imported model, at most: an answer to thousands of rows names each of them for each row.
@@ -18,10 +18,12 @@ const MAX_WIDTH: usize = 65_536;
 const OURS: &str = "lethe.";
 
 /// How the values of a row are laid out, where the file does not say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Floats, taken as they are.
     Vector,
+    /// The same, each with a name, by which rows may be given.
+    Columns(Vec<String>),
     /// Grey bytes, scaled by 1/255.
     Image { height: u32, width: u32 },
 }
@@ -29,8 +31,20 @@ pub enum Layout {
 impl FromStr for Layout {
     type Err = String;
 
-    /// `vector`, or `image:` and a size, `image:28x28`: height first.
+    /// `vector`, alone or with the names of its columns, `vector:age,height`; or `image:` and a size, `image:28x28`: height
+    /// first.
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(names) = text.strip_prefix("vector:") {
+            let names: Vec<String> = names.split(',').map(str::to_owned).collect();
+            let n_different = names.iter().collect::<BTreeSet<_>>().len();
+            return if names.iter().any(String::is_empty) || n_different < names.len() {
+                Err(format!(
+                    "must name every column, each differently, as in `vector:age,height`; not `{text}`"
+                ))
+            } else {
+                Ok(Self::Columns(names))
+            };
+        }
         let size = |text: &str| text.parse().ok().filter(|&size: &u32| size > 0);
         let image = text.strip_prefix("image:").and_then(|sizes| sizes.split_once('x'));
         let image = image
@@ -38,7 +52,9 @@ impl FromStr for Layout {
         match image {
             _ if text == "vector" => Ok(Self::Vector),
             Some(image) => Ok(image),
-            None => Err(format!("must be `vector` or a size like `image:28x28`, not `{text}`")),
+            None => Err(format!(
+                "must be `vector`, `vector:age,height` or a size like `image:28x28`, not `{text}`"
+            )),
         }
     }
 }
@@ -90,6 +106,7 @@ fn check_size(shape: &Shape) -> Result<(), String> {
 fn foreign(file: &Read<'_>, shape: Shape, layout: Layout) -> Result<Model, ImportError> {
     let input = match layout {
         Layout::Vector => InputSpec::Vector { n_features: shape.n_features() as u32, columns: None },
+        Layout::Columns(names) => InputSpec::Vector { n_features: names.len() as u32, columns: Some(names) },
         Layout::Image { height, width } => InputSpec::Image { height, width },
     };
     let (asked, taken) = (n_features(&input), shape.n_features() as u64);
@@ -154,6 +171,9 @@ mod tests {
         assert!(model.mlp.to_params().iter().all(|&number| number == 0.5));
         let vector = import(&bytes, layout("vector")).unwrap();
         assert_eq!(vector.input, InputSpec::Vector { n_features: 6, columns: None });
+        let table = import(&bytes, layout("vector:a,b,c,d,e,f")).unwrap();
+        assert_eq!(table.input.columns().unwrap(), ["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(Model::decode(&table.encode()).unwrap(), table, "the names are in the file");
     }
 
     #[test]
@@ -178,6 +198,7 @@ mod tests {
         for (layout, why) in [
             (None, "must say what a row is"),
             (layout("image:3x3"), "has 9 values, but the file's first layer takes 6"),
+            (layout("vector:age,height"), "has 2 values, but the file's first layer takes 6"),
             (layout("image:4294967295x4294967295"), "the file's first layer takes 6"),
         ] {
             match import(&bytes, layout) {
@@ -187,6 +208,9 @@ mod tests {
         }
         for text in ["", "image", "image:", "image:28", "image:0x28", "image:28x", "image:-1x2", "vectors"] {
             assert!(text.parse::<Layout>().unwrap_err().contains("image:28x28"), "{text}");
+        }
+        for text in ["vector:", "vector:a,", "vector:a,,b", "vector:a,b,a"] {
+            assert!(text.parse::<Layout>().unwrap_err().contains("each differently"), "{text}");
         }
     }
 

@@ -31,8 +31,9 @@ pub struct ImportQuery {
     #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     alias: Option<String>,
     /// What a row is, of a file that was not written by Lethe and so does not say it: `vector` (floats, taken as they
-    /// are), or `image:28x28` (height × width grey bytes, scaled by 1/255).
-    #[param(pattern = "^(vector|image:[0-9]+x[0-9]+)$")]
+    /// are), `vector:age,height` (the same with the names of its columns, by which rows may then be given), or
+    /// `image:28x28` (height × width grey bytes, scaled by 1/255).
+    #[param(pattern = "^(vector(:[^,]+(,[^,]+)*)?|image:[0-9]+x[0-9]+)$")]
     input: Option<String>,
 }
 

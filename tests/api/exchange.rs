@@ -121,6 +121,8 @@ async fn bad_imports_are_refused_and_leave_nothing_behind() {
         ("name=m&alias=%40&input=vector", &["?alias"]),
         ("name=m&input=tensor", &["?input"]),
         ("name=m&input=image:2x2", &["?input"]),
+        ("name=m&input=vector:a,a", &["?input"]),
+        ("name=m&input=vector:a", &["?input"]),
         ("name=m", &["?input"]),
         ("name=-&alias=-&input=-", &["?name", "?alias", "?input"]),
     ] {
@@ -193,6 +195,32 @@ async fn an_import_under_a_key_makes_one_version() {
     assert_eq!((made["id"].as_str().unwrap(), &made["version"]), (&*id.to_string(), &json!(2)));
     let model = app.get("/models/once").await.json();
     assert_eq!(model["versions"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_model_whose_columns_have_names_is_asked_by_them_in_any_order() {
+    let app = TestApp::start().await;
+    assert_eq!(app.import("name=m&input=vector:age,height", elsewhere()).await.status, 201);
+    let ask = async |model: &str, inputs: Value| {
+        let query = json!({ "inputs": inputs, "return": ["logits"] });
+        app.post(&format!("/models/{model}/predict"), &query).await
+    };
+    let by_place = ask("m", json!([[3.0, 1.0], [0.5, 2.0]])).await.json();
+    assert_eq!(by_place["predictions"][0]["logits"], json!([3.25, 1.0, -4.0]));
+    for by_name in [
+        json!([{ "age": 3.0, "height": 1.0 }, { "age": 0.5, "height": 2.0 }]),
+        json!([{ "height": 1.0, "age": 3.0 }, { "age": 0.5, "height": 2.0 }]),
+    ] {
+        assert_eq!(ask("m", by_name).await.json()["predictions"], by_place["predictions"]);
+    }
+    let refused = ask("m", json!([{ "age": 3.0, "weight": 1.0 }])).await.problem(422, "invalid_request");
+    let told = refused["errors"].to_string();
+    assert!(told.contains("lacks the column `height`") && told.contains("`weight`"), "{told}");
+    // the names travel with the file
+    let file = app.get("/models/m/download").await.body.to_vec();
+    assert_eq!(app.import("name=again", file).await.status, 201);
+    let by_name = ask("again", json!([{ "height": 1.0, "age": 3.0 }])).await.json();
+    assert_eq!(by_name["predictions"][0], by_place["predictions"][0]);
 }
 
 #[tokio::test]
