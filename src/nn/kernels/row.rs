@@ -58,40 +58,22 @@ vectorised! {
 #[inline(always)]
 fn body<S: Simd>(simd: S, terms: &[Term], w: &[f32], z: &mut [f32]) {
     let (w, z) = (w.as_chunks::<LANES>().0, z.as_chunks_mut::<LANES>().0);
-    match (z.len(), S::WIDTH) {
-        (4, 4) => lanes::<S, 4, 4>(simd, terms, w, 0, z),
-        (3, 4) => lanes::<S, 3, 3>(simd, terms, w, 0, z),
-        (2, 4) => lanes::<S, 2, 2>(simd, terms, w, 0, z),
-        (1, _) => lanes::<S, 1, 1>(simd, terms, w, 0, z),
-        (4, _) => lane_by_lane::<S, 4>(simd, terms, w, z),
-        (3, _) => lane_by_lane::<S, 3>(simd, terms, w, z),
-        (2, _) => lane_by_lane::<S, 2>(simd, terms, w, z),
-        (lanes, _) => unreachable!("a panel is one to four lanes wide, not {lanes}"),
+    // a single row of sums fits into the registers of every instruction set
+    match z.len() {
+        4 => lanes::<S, 4>(simd, terms, w, z),
+        3 => lanes::<S, 3>(simd, terms, w, z),
+        2 => lanes::<S, 2>(simd, terms, w, z),
+        1 => lanes::<S, 1>(simd, terms, w, z),
+        lanes => unreachable!("a panel is one to four lanes wide, not {lanes}"),
     }
 }
 
 #[inline(always)]
-fn lane_by_lane<S: Simd, const WIDTH: usize>(simd: S, terms: &[Term], w: &[Lane], z: &mut [Lane]) {
-    for lane in 0..WIDTH {
-        lanes::<S, WIDTH, 1>(simd, terms, w, lane, z);
-    }
-}
-
-/// `N` lanes from lane `first` on, of rows that are `WIDTH` lanes wide.
-#[inline(always)]
-fn lanes<S: Simd, const WIDTH: usize, const N: usize>(
-    simd: S,
-    terms: &[Term],
-    w: &[Lane],
-    first: usize,
-    z: &mut [Lane],
-) {
-    let w = w.as_chunks::<WIDTH>().0;
-    let z = &mut z[first..][..N];
+fn lanes<S: Simd, const N: usize>(simd: S, terms: &[Term], w: &[Lane], z: &mut [Lane]) {
+    let w = w.as_chunks::<N>().0;
     let mut sums = load::<S, N>(simd, z);
     for term in terms {
-        let row = load::<S, N>(simd, &w[term.at as usize][first..]);
-        sums = add_product(simd, term.x, row, sums);
+        sums = add_product(simd, term.x, load(simd, &w[term.at as usize]), sums);
     }
     store(simd, sums, z);
 }
