@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// What the kernel keeps of an answer its client has not read. A reader of events that falls behind is fed
 /// again from the database, so more would only be memory.
 const SEND_BUFFER: usize = 64 * KIB;
-/// Of a request's head, and of what is read ahead of its body.
-const READ_BUFFER: usize = 64 * KIB;
+/// What hyper keeps at most of a request's head, of a body ahead of its reader, and of an answer ahead of the socket.
+const HTTP_BUFFER: usize = 32 * KIB;
 const MAX_HEADERS: usize = 64;
 /// Connections for everything but event streams, when all of those are open.
 pub(super) const BESIDE_STREAMS: usize = 536;
@@ -90,7 +90,7 @@ impl Share {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(header)
-            .max_buf_size(READ_BUFFER)
+            .max_buf_size(HTTP_BUFFER)
             .max_headers(MAX_HEADERS);
         Self { permits: Arc::new(Semaphore::new(n_connections)), http, router }
     }
