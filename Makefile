@@ -69,7 +69,7 @@ $(PEERS)/installed: benches/peers/requirements.txt
 torture: ## a fault at every step of every write, kills, power cuts, full disks, crowds (needs root)
 	LETHE_TORTURE=1 cargo test --locked --test survival --test crowds -- \
 		--include-ignored --nocapture --test-threads 1
-	cargo test --locked --test health --test checks --test diagnosis -- --ignored --nocapture
+	cargo test --locked --test health --test checks --test diagnosis --test convex -- --ignored --nocapture
 
 fuzz: ## every decoder under a fuzzer, each for SECONDS (60) (installs cargo-fuzz)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz

@@ -247,6 +247,7 @@ fn a_single_row_is_certified_gone_at_every_published_epsilon_without_loss_of_acc
 
 /// Beside the tables of DeltaGrad (Wu et al. 2020): ten classes, weight decay 0.001, a part of the rows removed.
 #[test]
+#[ignore = "a minute and a half; `make torture` runs it"]
 fn of_ten_classes_what_is_left_is_the_optimum_without_the_rows() {
     let Some(data) = mnist() else { return };
     let world = World { train: data.train(), test: data.test(), recipe: recipe(0.0) };
