@@ -67,6 +67,7 @@ fn the_reference_trainer_learns_backwards_for_its_misaligned_labels_and_nothing_
 }
 
 #[test]
+#[ignore = "minutes; `make torture` runs it"]
 fn on_mnist_too() {
     let Some(mnist) = local::open("mnist") else { return };
     let found = diagnosis(Recipe::Nn(Reference::nn(1)), 10, mnist.train(), &mnist, None);
