@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// again from the database, so more would only be memory.
 const SEND_BUFFER: usize = 64 * KIB;
 /// What hyper keeps at most of a request's head, of a body ahead of its reader, and of an answer ahead of the socket.
-const HTTP_BUFFER: usize = 32 * KIB;
+const HTTP_BUFFER: usize = 24 * KIB;
 const MAX_HEADERS: usize = 64;
 /// Connections for everything but event streams, when all of those are open.
 pub(super) const BESIDE_STREAMS: usize = 536;

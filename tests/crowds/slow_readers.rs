@@ -21,7 +21,7 @@ const GONE: Duration = Duration::from_secs(45);
 const LOOK: Duration = Duration::from_millis(500);
 /// Of what they cost, each. Resident is a page of events, and what hyper takes of it ahead of the socket.
 const MOST_SOCKET_BYTES: u64 = 250_000;
-const MOST_RESIDENT_BYTES: f64 = 160_000.0;
+const MOST_RESIDENT_BYTES: f64 = 100_000.0;
 /// Of those who do not read: what they hold themselves is on this machine, too.
 const RECEIVE_BUFFER: u32 = 8_192;
 const MOST_P99_MS: f64 = 20.0;
