@@ -336,59 +336,55 @@ fn no_methods_defaults_cost_more_than_a_point_without_stopping_themselves() {
     }
 }
 
+/// Keeps what a method at work shows.
+#[derive(Default)]
+struct Watch {
+    steps: Vec<(Mlp, u64)>,
+    looks: Vec<GuardReport>,
+}
+
+impl Observer for Watch {
+    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn on_step(&mut self, network: &Mlp, n_rows: u64) -> ControlFlow<()> {
+        self.steps.push((network.clone(), n_rows));
+        ControlFlow::Continue(())
+    }
+    fn on_guard(&mut self, report: &GuardReport) -> ControlFlow<()> {
+        self.looks.push(*report);
+        ControlFlow::Continue(())
+    }
+}
+
 #[test]
 fn an_observer_sees_the_network_of_every_step() {
-    struct Steps(Vec<(Mlp, u64)>);
-    impl Observer for Steps {
-        fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_step(&mut self, network: &Mlp, n_rows: u64) -> ControlFlow<()> {
-            self.0.push((network.clone(), n_rows));
-            ControlFlow::Continue(())
-        }
-    }
     let world = World::rows(400);
-    let mut steps = Steps(vec![]);
+    let mut watch = Watch::default();
     let method = Method::RandomLabel(RandomLabel { epochs: 2, batch_size: 50, learning_rate: 0.01 });
-    let outcome = unlearn(&method, &world.task(), &mut steps).unwrap();
+    let outcome = unlearn(&method, &world.task(), &mut watch).unwrap();
+    let steps = watch.steps;
     let n_trained = Split::new(&world.recipe, 400, &[]).train.len() as u64;
-    let (last, n_rows) = steps.0.last().unwrap();
+    let (last, n_rows) = steps.last().unwrap();
     assert!(*last == outcome.model && *n_rows == 2 * n_trained, "{n_rows} of {n_trained}");
-    assert!(steps.0.is_sorted_by(|a, b| a.1 < b.1) && steps.0[0].1 <= 50 && steps.0[0].0 != world.parent);
+    assert!(steps.is_sorted_by(|a, b| a.1 < b.1) && steps[0].1 <= 50 && steps[0].0 != world.parent);
 }
 
 #[test]
 fn in_a_pass_of_few_steps_the_guard_looks_at_its_end_or_once_the_rows_are_as_good_as_forgotten() {
-    struct Looks(Vec<GuardReport>);
-    impl Observer for Looks {
-        fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_guard(&mut self, report: &GuardReport) -> ControlFlow<()> {
-            self.0.push(*report);
-            ControlFlow::Continue(())
-        }
-    }
     let world = World::rows(400);
     let batch_size = world.forget.len().div_ceil(3);
     let looks = |learning_rate| {
         let plain = GradientAscent { epochs: 2, batch_size, learning_rate, ..GradientAscent::PLAIN };
-        let mut looks = Looks(vec![]);
-        unlearn(&Method::GradientAscent(plain), &world.task(), &mut looks).unwrap();
-        looks.0
+        let mut watch = Watch::default();
+        unlearn(&Method::GradientAscent(plain), &world.task(), &mut watch).unwrap();
+        watch.looks
     };
     let steps: Vec<u64> = looks(1e-6).iter().map(|look| look.step).collect();
     assert_eq!(steps, [0, 3, 6]);
