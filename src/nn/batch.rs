@@ -468,19 +468,20 @@ impl<'a> Input<'a> {
     }
 
     /// The mask of some rows of a panel, where skipping zeros pays.
-    fn lit(&self, panel: usize, rows: &Range<usize>, lanes: usize) -> Option<[u64; PANEL]> {
+    fn mask(&self, panel: usize, rows: &Range<usize>, lanes: usize) -> Option<&'a Mask> {
         let block = rows.start / BLOCK;
         let mask = &self.masks?[panel * self.n_blocks + block];
         let (k, n_rows) = (self.layout.used(panel), BLOCK.min(self.n_rows - block * BLOCK));
-        mask.is_sparse(n_rows, k, lanes).then(|| mask.columns(k, rows.start % BLOCK, rows.len()))
+        mask.is_sparse(n_rows, k, lanes).then_some(mask)
     }
 
     /// Adds `x·w` for some rows, of one block, of panel `inner`.
     fn product(&self, inner: usize, rows: Range<usize>, w: &[f32], into: &mut Sums<'_>) {
         let (k, stride) = (self.layout.used(inner), self.layout.width(inner));
         let numbers = &self.numbers[self.layout.tile(inner, rows.clone())];
-        match self.lit(inner, &rows, into.width / LANES) {
-            Some(lit) => sparse::product(sparse::Lit { numbers, stride, columns: &lit[..k] }, w, into),
+        let (first, n_rows) = (rows.start % BLOCK, rows.len());
+        match self.mask(inner, &rows, into.width / LANES) {
+            Some(mask) => sparse::product(sparse::Lit { numbers, stride, k, mask, first, n_rows }, w, into),
             None => dense::product(dense::Left { numbers, row_stride: stride, col_stride: 1 }, w, into),
         }
     }
@@ -489,9 +490,11 @@ impl<'a> Input<'a> {
     fn transposed_product(&self, inner: usize, rows: Range<usize>, dz: &[f32], into: &mut Sums<'_>) {
         let (k, stride) = (self.layout.used(inner), self.layout.width(inner));
         let numbers = &self.numbers[self.layout.tile(inner, rows.clone())];
-        match self.lit(inner, &rows, into.width / LANES) {
-            Some(lit) => {
-                sparse::transposed_product(sparse::Lit { numbers, stride, columns: &lit[..k] }, dz, into);
+        let (first, n_rows) = (rows.start % BLOCK, rows.len());
+        match self.mask(inner, &rows, into.width / LANES) {
+            Some(mask) => {
+                let x = sparse::Lit { numbers, stride, k, mask, first, n_rows };
+                sparse::transposed_product(x, dz, into);
             }
             None => dense::product(dense::Left { numbers, row_stride: 1, col_stride: stride }, dz, into),
         }

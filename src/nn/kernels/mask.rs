@@ -8,41 +8,48 @@ pub const QUAD: usize = 4;
 /// The lights of one tile, [`BLOCK`] rows by [`PANEL`] columns.
 #[derive(Clone, Debug)]
 pub struct Mask {
-    /// While rows are noted: bit `j` of `bits[r]` is row `r`, column `j`. After [`finish`](Self::finish)
-    /// the other way round.
-    bits: [u64; BLOCK],
+    /// Bit `j` of `rows[r]` is row `r`, column `j`.
+    rows: [u64; BLOCK],
+    /// The other way round, from [`finish`](Self::finish) on.
+    columns: [u64; PANEL],
     /// Pairs of a row and four neighbouring columns with a light among them.
     n_quads: usize,
 }
 
 impl Default for Mask {
     fn default() -> Self {
-        Self { bits: [0; BLOCK], n_quads: 0 }
+        Self { rows: [0; BLOCK], columns: [0; PANEL], n_quads: 0 }
     }
 }
 
 impl Mask {
     pub fn clear(&mut self) {
-        self.bits.fill(0);
+        self.rows.fill(0);
     }
 
     /// Notes where row `row` is not zero: bit `j` for column `j`.
     pub fn note(&mut self, row: usize, lights: u64) {
-        self.bits[row] = lights;
+        self.rows[row] = lights;
     }
 
-    /// Turns what was noted into columns.
+    /// Turns what was noted into columns as well.
     pub fn finish(&mut self) {
-        transpose_bits(&mut self.bits);
-        let quads = self.bits.as_chunks::<QUAD>().0.iter();
+        self.columns = self.rows;
+        transpose_bits(&mut self.columns);
+        let quads = self.columns.as_chunks::<QUAD>().0.iter();
         self.n_quads = quads.map(|[a, b, c, d]| (a | b | c | d).count_ones() as usize).sum();
+    }
+
+    /// Rows `first..first + n_rows`: bit `j` of each is column `j`.
+    pub fn rows(&self, first: usize, n_rows: usize) -> &[u64] {
+        &self.rows[first..first + n_rows]
     }
 
     /// Rows `first..first + n_rows` of the first `k` columns: bit `r` of column `j` is row `first + r`.
     pub fn columns(&self, k: usize, first: usize, n_rows: usize) -> [u64; PANEL] {
         let rows = u64::MAX >> (BLOCK - n_rows);
         let mut columns = [0; PANEL];
-        for (column, bits) in columns[..k].iter_mut().zip(&self.bits) {
+        for (column, bits) in columns[..k].iter_mut().zip(&self.columns) {
             *column = bits >> first & rows;
         }
         columns

@@ -56,19 +56,16 @@ proptest! {
             let sums = |tile| Sums { tile, width, decay: 1.0, update: None };
             let left = dense::Left { numbers: &x, row_stride: stride, col_stride: 1 };
             dense::product(left, &w, &mut sums(&mut dense));
-            let all = mask.columns(k, 0, m);
-            let lit = Lit { numbers: &x, stride, columns: &all[..k] };
+            let lit = Lit { numbers: &x, stride, k, mask: &mask, first: 0, n_rows: m };
             sparse::product(lit, &w, &mut sums(&mut sparse));
             // some rows first, the others later
             let first = m / 3;
             let (top, bottom) = in_parts.split_at_mut(first * width);
             if first > 0 {
-                let some = mask.columns(k, 0, first);
-                sparse::product(Lit { columns: &some[..k], ..lit }, &w, &mut sums(top));
+                sparse::product(Lit { n_rows: first, ..lit }, &w, &mut sums(top));
             }
-            let others = mask.columns(k, first, m - first);
-            let lit = Lit { numbers: &x[first * stride..], stride, columns: &others[..k] };
-            sparse::product(lit, &w, &mut sums(bottom));
+            let others = Lit { numbers: &x[first * stride..], first, n_rows: m - first, ..lit };
+            sparse::product(others, &w, &mut sums(bottom));
             // each by itself
             let mut row_by_row = before.clone();
             for (x, z) in x.chunks(stride).zip(row_by_row.chunks_mut(width)) {
@@ -103,7 +100,7 @@ proptest! {
         let before = if decay == 0.0 { vec![f32::NAN; k * width] } else { numbers(k * width, 1.0, seed ^ 2) };
         let old_weights = numbers(k * width, 1.0, seed ^ 3);
         let (learning_rate, weight_decay) = (0.1, if seed & 1 == 0 { 0.0 } else { 0.01 });
-        let columns = mask_of(&x, stride, k).columns(k, 0, m);
+        let mask = mask_of(&x, stride, k);
 
         let results = on_every_isa(|| {
             let run = |is_sparse: bool, is_updating: bool| {
@@ -111,7 +108,7 @@ proptest! {
                 let update = is_updating.then(|| Update { weights: &mut weights, learning_rate, weight_decay });
                 let mut sums = Sums { tile: &mut v, width, decay, update };
                 if is_sparse {
-                    let lit = Lit { numbers: &x, stride, columns: &columns[..k] };
+                    let lit = Lit { numbers: &x, stride, k, mask: &mask, first: 0, n_rows: m };
                     sparse::transposed_product(lit, &d, &mut sums);
                 } else {
                     let left = dense::Left { numbers: &x, row_stride: 1, col_stride: stride };
