@@ -41,7 +41,12 @@ fn floats_body<S: Simd>(_: S, features: &[f32], rows: &[u32], into: &mut Gather<
 }
 
 #[inline(always)]
-fn gather<T: Copy>(features: &[T], rows: &[u32], into: &mut Gather<'_>, see: impl Fn(T) -> f32) {
+fn gather<T: Copy + Default + PartialEq>(
+    features: &[T],
+    rows: &[u32],
+    into: &mut Gather<'_>,
+    see: impl Fn(T) -> f32,
+) {
     let (layout, d) = (into.layout, into.layout.cols());
     let origin = layout.tile(into.panels.start, 0..0).start;
     let n_blocks = layout.rows().div_ceil(BLOCK);
@@ -62,7 +67,7 @@ fn gather<T: Copy>(features: &[T], rows: &[u32], into: &mut Gather<'_>, see: imp
             for (x, &value) in x.iter_mut().zip(from) {
                 *x = see(value);
             }
-            into.masks[number * n_blocks + at / BLOCK].note(at % BLOCK, lights(x));
+            into.masks[number * n_blocks + at / BLOCK].note(at % BLOCK, lights(from));
         }
     }
     used(into.masks, Mask::finish);

@@ -67,12 +67,12 @@ impl Mask {
 
 /// Bit `j` tells whether number `j`, of at most [`PANEL`], is something else than zero.
 #[inline(always)]
-pub fn lights(x: &[f32]) -> u64 {
+pub fn lights<T: Copy + Default + PartialEq>(x: &[T]) -> u64 {
     // a byte for each number, then eight bytes gathered into eight bits by one multiplication
     const GATHER: u64 = 0x0102_0408_1020_4080;
-    let mut flags = [0u8; PANEL];
+    let (mut flags, zero) = ([0u8; PANEL], T::default());
     for (flag, &x) in flags.iter_mut().zip(x) {
-        *flag = u8::from(x != 0.0);
+        *flag = u8::from(x != zero);
     }
     let bytes = flags.as_chunks::<8>().0.iter().map(|&bytes| u64::from_le_bytes(bytes));
     bytes.rev().fold(0, |bits, eight| bits << 8 | eight.wrapping_mul(GATHER) >> 56)
