@@ -97,6 +97,7 @@ impl World<'_> {
     fn forget(&self, method: &Method, parent: &Mlp, forget: &[u32]) -> Unlearned {
         let task = Task {
             parent,
+            known: None,
             recipe: &self.recipe,
             train: self.train,
             test: self.test,

@@ -178,6 +178,7 @@ fn standard_reaches_98_percent_and_forgets_a_class_as_retraining_does() {
     let forget: Vec<u32> = rows.into_iter().filter(|&row| data.train().label(row as usize) == 3).collect();
     let task = Task {
         parent: &trained.model,
+        known: None,
         recipe: &recipe,
         train: data.train(),
         test: data.test(),

@@ -27,8 +27,10 @@ pub(super) fn execute(
     let asked = Asked::of(order, &version, &lineage, &dataset, journal)?;
     let original = original(workshop, &version, journal)?;
     let lookalikes = lookalikes(&dataset, &lineage.recipe, &asked.rows);
+    let known = workshop.known.of(original.as_ref().map_or(version.id, |(parent, _)| parent.id));
     let task = Task {
         parent: original.as_ref().map_or(&weights.mlp, |(_, mlp)| mlp),
+        known: Some(&known),
         recipe: &lineage.recipe,
         train: dataset.train(),
         test: dataset.test(),
@@ -39,7 +41,7 @@ pub(super) fn execute(
         class: whole_class(&dataset, &asked.trained, &asked.rows),
         seed: run.seed,
     };
-    let outcome = Unlearned { model: weights.mlp.clone(), stopped: None, certificate: None };
+    let outcome = Unlearned::from(weights.mlp.clone());
 
     let mut watch = Watch::aside(journal);
     watch.journal.expect_nothing();

@@ -1,6 +1,7 @@
 //! The seam between the engine, which knows how runs live and end, and the work itself.
 
 use super::journal::Journal;
+use super::known::KnownShelf;
 use super::{audit, diagnose, train, unlearn};
 use crate::artifacts::{ArtifactError, Artifacts, Model};
 use crate::data::Catalogue;
@@ -70,6 +71,7 @@ pub(super) struct Workshop {
     pub(super) artifacts: Artifacts,
     pub(super) catalogue: Catalogue,
     pub(super) inference: Inference,
+    pub(super) known: KnownShelf,
 }
 
 impl Executor for Workshop {

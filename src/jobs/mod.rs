@@ -13,6 +13,7 @@ mod executor;
 mod forget;
 mod hub;
 mod journal;
+mod known;
 mod lease;
 mod lineage;
 mod patience;
@@ -38,6 +39,7 @@ use crate::inference::Inference;
 use crate::store::{NewVersion, Store, StoreError};
 use chrono::{DateTime, Utc};
 use executor::{Executor, Workshop};
+use known::KnownShelf;
 use serde_json::{Value, json};
 use shared::Shared;
 use std::future::Future;
@@ -124,7 +126,8 @@ impl Engine {
         limits: Limits,
     ) -> Result<Self, StartError> {
         let inference = Inference::new(artifacts.clone());
-        let workshop = Workshop { artifacts, catalogue, inference };
+        let known = KnownShelf::default();
+        let workshop = Workshop { artifacts, catalogue, inference, known };
         Self::start_with(store, workshop.clone(), limits, Box::new(workshop), GRACE).await
     }
 
@@ -135,7 +138,7 @@ impl Engine {
         executor: Box<dyn Executor>,
         grace: Duration,
     ) -> Result<Self, StartError> {
-        let Workshop { artifacts, catalogue, inference } = workshop;
+        let Workshop { artifacts, catalogue, inference, known: _ } = workshop;
         for (run, _) in store.reconcile(None).await? {
             tracing::warn!(run.id = %run.id, run.status = run.status.name(), "left behind by a dead process");
         }

@@ -34,8 +34,10 @@ pub(super) fn execute(
     let forget = resolve_forget_set(&settled, &dataset, &rows.trained).map_err(|error| invalid(&error))?;
     let lookalikes = lookalikes(&dataset, &lineage.recipe, &forget);
     let excluded = rows.excluded_beside(&forget);
+    let known = workshop.known.of(parent.id);
     let task = Task {
         parent: &weights.mlp,
+        known: Some(&known),
         recipe: &lineage.recipe,
         train: dataset.train(),
         test: dataset.test(),
@@ -91,6 +93,7 @@ pub(super) fn execute(
     metrics["weights_digest"] = json!(child.weights_digest());
     let mut report = report::report(&told, outcome, &measured, &judged);
     report["auto"] = json!(done.choice);
+    workshop.known.add(kept.version, done.outcome.known);
     Ok(Product {
         version: kept.version,
         parent: Some(parent.id),

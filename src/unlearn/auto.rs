@@ -6,7 +6,7 @@ use super::context::Context;
 use super::method::{About, Claim, Domain, EMPIRICAL, Field, Unlearner};
 use super::verify::{Standing, dormant_accuracy};
 use super::{
-    GradientAscent, Method, MethodName, Msg, NegGradPlus, Observer, ResetLast, Task, UnlearnEpoch,
+    GradientAscent, Known, Method, MethodName, Msg, NegGradPlus, Observer, ResetLast, Task, UnlearnEpoch,
     UnlearnError, Unlearned, go_on, unlearn,
 };
 use crate::nn::{self, BatchReport, Recipe, Solver, Teller, run_all};
@@ -110,7 +110,8 @@ pub fn best_of(task: &Task<'_>, observer: &mut dyn Observer) -> Result<Best, Unl
     let methods = candidates(task);
     let names: Vec<&str> = methods.iter().map(Method::name).collect();
     go_on(observer.on_phase("select", &format!("trying {} side by side", names.join(", "))))?;
-    let before = Standing::of(&mut Context::new(task), task.parent);
+    let nothing = Known::default();
+    let before = Standing::of(&mut Context::new(task), task.parent, task.known.unwrap_or(&nothing));
     let threads = observer.threads();
     let mut answer = ControlFlow::Continue(());
     let mut on_batch = |report: &BatchReport| {
@@ -158,7 +159,7 @@ fn attempt(
     let mut worker = Worker(teller);
     let outcome = unlearn(method, task, &mut worker)?;
     let mut context = Context::new(task);
-    let standing = Standing::of(&mut context, &outcome.model);
+    let standing = Standing::of(&mut context, &outcome.model, &outcome.known);
     let dormant = match task.class {
         Some(_) => Some(dormant_accuracy(&mut context, &outcome.model, &mut worker)?),
         None => None,

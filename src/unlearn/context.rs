@@ -1,8 +1,10 @@
 //! What every method and every measure looks at: the rows of a task, sorted into their parts.
 
+use super::known::Known;
+use super::responses::Responses;
 use super::{Task, UnlearnEpoch};
 use crate::nn::hash::{Purpose, sample_rows};
-use crate::nn::loss::{argmax, cross_entropy};
+use crate::nn::loss::cross_entropy;
 use crate::nn::team::Team;
 use crate::nn::{Evaluation, Evaluator, Mlp, Samples, Split};
 use std::num::NonZeroUsize;
@@ -38,8 +40,8 @@ pub(super) struct Context<'a> {
     pub(super) non_members: (Samples<'a>, Vec<u32>),
     /// Rows the report's `test_accuracy` is measured on: without a forgotten class.
     pub(super) test: (Samples<'a>, Vec<u32>),
-    /// Test rows of a forgotten class.
-    pub(super) test_of_class: Vec<u32>,
+    /// With it.
+    whole_test: Vec<u32>,
     pub(super) evaluator: Evaluator,
 }
 
@@ -63,8 +65,9 @@ impl<'a> Context<'a> {
             Some(lookalikes) => (lookalikes, (0..lookalikes.n_rows() as u32).collect()),
             None => held_out.clone(),
         };
-        let is_of_class = |row: &u32| Some(test.0.label(*row as usize)) == task.class;
-        let (test_of_class, test_rows): (Vec<u32>, Vec<u32>) = test.1.into_iter().partition(is_of_class);
+        let (test_samples, whole_test) = test;
+        let is_of_class = |row: u32| Some(test_samples.label(row as usize)) == task.class;
+        let test_rows: Vec<u32> = whole_test.iter().copied().filter(|&row| !is_of_class(row)).collect();
         let test_probe = part_of(&test_rows, TEST_PROBE_ROWS, task.seed);
         Self {
             task,
@@ -74,8 +77,8 @@ impl<'a> Context<'a> {
             test_probe,
             held_out,
             non_members,
-            test: (test.0, test_rows),
-            test_of_class,
+            test: (test_samples, test_rows),
+            whole_test,
             evaluator: Evaluator::new(task.parent.shape()),
         }
     }
@@ -97,22 +100,35 @@ impl<'a> Context<'a> {
         self.evaluator.evaluate(mlp, self.task.train, &self.probe).accuracy
     }
 
-    /// Mean loss of the non-members, weighted to the forget set's mix of classes; classes without any are left
-    /// out. `None` when nothing matches.
-    pub(super) fn matched_held_out_loss(&mut self, mlp: &Mlp) -> Option<f64> {
-        self.matched_held_out(mlp, |logits, label| f64::from(cross_entropy(logits, label)))
+    /// A network's answers to the non-members.
+    pub(super) fn answers_to_non_members(&mut self, mlp: &Mlp, known: &Known) -> Responses {
+        let (samples, rows) = (self.non_members.0, &self.non_members.1);
+        let mut look = || Responses::of(&mut self.evaluator, mlp, samples, rows);
+        // rows made like the forget set are those of this task alone
+        if self.task.lookalikes.is_some() { look() } else { known.held_out.get_or_init(look).clone() }
     }
 
-    /// Accuracy on held-out rows, weighted likewise.
-    pub(super) fn matched_held_out_accuracy(&mut self, mlp: &Mlp) -> Option<f64> {
-        self.matched_held_out(mlp, |logits, label| f64::from(u8::from(argmax(logits) == label)))
+    /// A network's answers to the test set, a forgotten class included.
+    pub(super) fn answers_to_test<'k>(&mut self, mlp: &Mlp, known: &'k Known) -> &'k Responses {
+        known.test.get_or_init(|| Responses::of(&mut self.evaluator, mlp, self.test.0, &self.whole_test))
     }
 
-    /// Mean loss the held-out rows of other classes would have with the label `class`. `None` when there are none.
-    pub(super) fn strangeness(&mut self, mlp: &Mlp, class: u32) -> Option<f64> {
-        let (samples, rows) = (self.non_members.0, self.non_members.1.clone());
+    /// The original's mean loss on the non-members, weighted to the forget set's mix of classes; classes without any
+    /// are left out. `None` when nothing matches.
+    pub(super) fn matched_held_out_loss(&mut self) -> Option<f64> {
+        self.matched_held_out(|answers| answers.losses.clone())
+    }
+
+    /// The original's accuracy on them, weighted likewise.
+    pub(super) fn matched_held_out_accuracy(&mut self) -> Option<f64> {
+        self.matched_held_out(|answers| answers.hits().map(|(_, hit)| f64::from(u8::from(hit))).collect())
+    }
+
+    /// The original's mean loss on the held-out rows of other classes, were they labelled `class`. `None` when there are none.
+    pub(super) fn strangeness(&mut self, class: u32) -> Option<f64> {
+        let (samples, rows) = (self.non_members.0, &self.non_members.1);
         let (mut sum, mut n) = (0.0f64, 0u32);
-        self.evaluator.for_each(mlp, samples, &rows, |row, logits| {
+        self.evaluator.for_each(self.task.parent, samples, rows, |row, logits| {
             if samples.label(row as usize) != class {
                 sum += f64::from(cross_entropy(logits, class));
                 n += 1;
@@ -121,19 +137,19 @@ impl<'a> Context<'a> {
         (n > 0).then(|| sum / f64::from(n))
     }
 
-    fn matched_held_out(&mut self, mlp: &Mlp, of: impl Fn(&[f32], u32) -> f64) -> Option<f64> {
+    fn matched_held_out(&mut self, of: impl Fn(&Responses) -> Vec<f64>) -> Option<f64> {
         let n_classes = self.task.train.n_classes();
         let mut wanted = vec![0.0f64; n_classes];
         for &row in self.task.forget {
             wanted[self.task.train.label(row as usize) as usize] += 1.0;
         }
         let (mut sums, mut counts) = (vec![0.0f64; n_classes], vec![0.0f64; n_classes]);
-        let (samples, rows) = (self.non_members.0, &self.non_members.1);
-        self.evaluator.for_each(mlp, samples, rows, |row, logits| {
-            let label = samples.label(row as usize);
-            sums[label as usize] += of(logits, label);
+        let nothing = Known::default();
+        let answers = self.answers_to_non_members(self.task.parent, self.task.known.unwrap_or(&nothing));
+        for (&label, value) in answers.labels.iter().zip(of(&answers)) {
+            sums[label as usize] += value;
             counts[label as usize] += 1.0;
-        });
+        }
         let matched = || (0..n_classes).filter(|&class| counts[class] > 0.0);
         let weight: f64 = matched().map(|class| wanted[class]).sum();
         let total: f64 = matched().map(|class| wanted[class] * sums[class] / counts[class]).sum();

@@ -116,7 +116,7 @@ impl Unlearner for Convex {
                     newton.distance()
                 );
                 go_on(observer.on_phase("unlearn", &reached))?;
-                return Ok(Unlearned { model, stopped: None, certificate: None });
+                return Ok(model.into());
             }
             if length == 0.0 {
                 break;

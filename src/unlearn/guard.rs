@@ -58,8 +58,8 @@ pub(super) fn loss_bound(context: &mut Context<'_>) -> f64 {
     let task = context.task;
     let guessing = libm::log(task.train.n_classes() as f64);
     match task.class {
-        Some(class) => context.strangeness(task.parent, class).unwrap_or(guessing),
-        None => context.matched_held_out_loss(task.parent).unwrap_or(guessing),
+        Some(class) => context.strangeness(class).unwrap_or(guessing),
+        None => context.matched_held_out_loss().unwrap_or(guessing),
     }
 }
 
@@ -161,9 +161,9 @@ impl Guard {
         match self.stopped {
             Some(stopped) => {
                 let model = self.best.map_or_else(|| context.task.parent.clone(), |(_, mlp)| mlp);
-                Unlearned { model, stopped: Some(stopped), certificate: None }
+                Unlearned { stopped: Some(stopped), ..model.into() }
             }
-            None => Unlearned { model: last, stopped: None, certificate: None },
+            None => last.into(),
         }
     }
 

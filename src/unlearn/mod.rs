@@ -12,6 +12,7 @@ mod convex;
 mod fine_tune;
 mod gradient_ascent;
 mod guard;
+mod known;
 mod l1_sparse;
 mod memorised;
 mod method;
@@ -22,6 +23,7 @@ mod pass;
 mod random_label;
 mod report;
 mod reset_last;
+mod responses;
 mod retrain;
 mod saliency;
 mod scrub;
@@ -37,6 +39,7 @@ mod verify;
 pub use auto::{Best, Candidate, best_of, exact_method};
 pub use certificate::{Certificate, budget, perturbation_for};
 pub use gradient_ascent::Variant;
+pub use known::Known;
 pub use memorised::{N_FOLDS, memorisation, most_memorised};
 pub use method::*;
 pub use report::{ClassAccuracy, Measure, Report, Verdict};
@@ -50,6 +53,8 @@ use std::ops::ControlFlow;
 #[derive(Clone, Copy, Debug)]
 pub struct Task<'a> {
     pub parent: &'a Mlp,
+    /// What the parent is known to answer, and where it is kept what it is found to. `None` keeps nothing.
+    pub known: Option<&'a Known>,
     /// How the parent was first trained: retraining repeats it.
     pub recipe: &'a Recipe,
     pub train: Samples<'a>,
@@ -137,6 +142,15 @@ pub struct Unlearned {
     pub stopped: Option<Stopped>,
     /// What certified removal can promise.
     pub certificate: Option<Certificate>,
+    /// What the model is known to answer, once [`verify()`] has looked at it.
+    pub known: Known,
+}
+
+impl From<Mlp> for Unlearned {
+    /// A method that went through to its end with it.
+    fn from(model: Mlp) -> Self {
+        Self { model, stopped: None, certificate: None, known: Known::default() }
+    }
 }
 
 /// Why the guard stepped in, and what it gave back.

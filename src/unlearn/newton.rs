@@ -79,7 +79,7 @@ impl Unlearner for Newton {
             if fits {
                 let (epsilon, delta) = (self.epsilon, self.delta);
                 let certificate = Certificate { epsilon, delta, sigma, residual, bound, budget, steps };
-                return Ok(Unlearned { model, stopped: None, certificate: Some(certificate) });
+                return Ok(Unlearned { certificate: Some(certificate), ..model.into() });
             }
             if residual > STALLED * before {
                 break;

@@ -29,7 +29,7 @@ impl Unlearner for Retrain {
         let seed = context.task.seed;
         let mut watch = Reporting { context, observer };
         let model = train_without(watch.context.task, seed, &mut watch)?;
-        Ok(Unlearned { model, stopped: None, certificate: None })
+        Ok(model.into())
     }
 }
 

@@ -134,9 +134,8 @@ impl Unlearner for Scrub {
 /// Error of rows like the forget set that no network was trained on, by the original: where forgetting is enough. For a
 /// class that is to be unknown, one.
 fn matched_error(context: &mut Context<'_>) -> Option<f64> {
-    let parent = context.task.parent;
     match context.task.class {
         Some(_) => Some(1.0),
-        None => context.matched_held_out_accuracy(parent).map(|accuracy| 1.0 - accuracy),
+        None => context.matched_held_out_accuracy().map(|accuracy| 1.0 - accuracy),
     }
 }

@@ -74,6 +74,7 @@ impl World {
     pub(super) fn task(&self) -> Task<'_> {
         Task {
             parent: &self.parent,
+            known: None,
             recipe: &self.recipe,
             train: self.samples(),
             test: self.samples(),
@@ -240,7 +241,7 @@ fn retraining_passes_and_doing_nothing_never_does() {
     let report = verify(&task, Some(&Method::RETRAIN), &retrained, Level::Standard, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{} {:?}", report.reason, report.shortcomings);
 
-    let nothing = Unlearned { model: world.parent.clone(), stopped: None, certificate: None };
+    let nothing = Unlearned::from(world.parent.clone());
     let method = reset_last();
     let report = verify(&task, Some(&method), &nothing, Level::Standard, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{}", report.reason);
@@ -254,12 +255,12 @@ fn rows_that_cannot_be_told_apart_leave_the_verdict_open() {
     let world = World::rows(1500);
     let task = world.task();
     let retrained = unlearn(&Method::RETRAIN, &task, &mut Silent).unwrap();
-    for outcome in [retrained, Unlearned { model: world.parent.clone(), stopped: None, certificate: None }] {
+    for outcome in [retrained, Unlearned::from(world.parent.clone())] {
         let report = verify(&task, Some(&Method::RETRAIN), &outcome, Level::Standard, &mut Silent).unwrap();
         assert_eq!(report.verdict, Verdict::Inconclusive, "{} {:?}", report.reason, report.shortcomings);
     }
     // nor without anything to compare with
-    let nothing = Unlearned { model: world.parent.clone(), stopped: None, certificate: None };
+    let nothing = Unlearned::from(world.parent.clone());
     let report = verify(&task, None, &nothing, Level::Quick, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Inconclusive);
 }

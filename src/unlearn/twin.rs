@@ -202,7 +202,7 @@ fn neggrad_plus_climbs_only_below_its_bound() {
     let mut forget = Rows::new(&world.forget, 1, task.seed);
     retain.shuffle(1);
     forget.shuffle(1);
-    let bound = context::Context::new(&task).matched_held_out_loss(task.parent).unwrap();
+    let bound = context::Context::new(&task).matched_held_out_loss().unwrap();
     let (mut climbed, mut rested) = (0, 0);
     for number in 0..retain.batches() {
         let (kept, forgotten) = (retain.batch(number), forget.batch(number));

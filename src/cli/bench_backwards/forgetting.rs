@@ -123,6 +123,7 @@ fn of_seed(
         rows.iter().copied().filter(|&row| work.train.label(row as usize) == CLASS).collect();
     let task = Task {
         parent: &trained.model,
+        known: None,
         recipe: &recipe,
         train: work.train,
         test: work.test,

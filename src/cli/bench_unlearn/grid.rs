@@ -95,6 +95,7 @@ impl Grid {
         let lookalikes = lookalikes(dataset, recipe, kind);
         let task = Task {
             parent: &trained.model,
+            known: None,
             recipe,
             train: dataset.train(),
             test: dataset.test(),
@@ -130,7 +131,7 @@ impl Grid {
             rows.push(self.row(&task, kind, name_of(method), (seconds, retrain_s), &outcome, report));
         }
         if !is_ensemble {
-            let nothing = Unlearned { model: trained.model.clone(), stopped: None, certificate: None };
+            let nothing = Unlearned::from(trained.model.clone());
             let report = verifier.report(None, &nothing, &mut quiet).map_err(failed)?;
             rows.insert(0, self.row(&task, kind, "nothing", (0.0, retrain_s), &nothing, report));
         }

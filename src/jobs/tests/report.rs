@@ -27,7 +27,7 @@ fn measured(verdict: Verdict) -> Report {
 
 fn outcome(stopped: Option<&str>) -> Unlearned {
     let stopped = stopped.map(|reason| Stopped { reason: reason.into(), rolled_back: true });
-    Unlearned { model: super::real::tiny_model().mlp, stopped, certificate: None }
+    Unlearned { stopped, ..super::real::tiny_model().mlp.into() }
 }
 
 fn order(only_if: Option<Only>, revoke_parent: bool) -> (Run, Unlearn) {

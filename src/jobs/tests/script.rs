@@ -2,6 +2,7 @@
 
 use super::super::executor::{Executor, Failure, Outcome, Product, Workshop};
 use super::super::journal::{Epoch, Journal};
+use super::super::known::KnownShelf;
 use super::super::{Engine, Limits, Notice};
 use crate::artifacts::Artifacts;
 use crate::data::Catalogue;
@@ -120,7 +121,7 @@ impl Bench {
         let executor = Box::new(Script(Mutex::new(told)));
         let grace = Duration::from_millis(200);
         let inference = Inference::new(artifacts.clone());
-        let workshop = Workshop { artifacts, catalogue, inference };
+        let workshop = Workshop { artifacts, catalogue, inference, known: KnownShelf::default() };
         let engine = Engine::start_with(store, workshop, limits, executor, grace).await.unwrap();
         Self { engine, desks }
     }

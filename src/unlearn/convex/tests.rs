@@ -59,6 +59,7 @@ impl World {
         let (train, test) = (self.samples(), self.samples());
         Task {
             parent,
+            known: None,
             recipe: &self.recipe,
             train,
             test,

@@ -64,7 +64,7 @@ impl Unlearner for Sisa {
         }
         let mut model = task.parent.clone();
         shards.place(&mut model);
-        Ok(Unlearned { model, stopped: None, certificate: None })
+        Ok(model.into())
     }
 }
 

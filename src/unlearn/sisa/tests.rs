@@ -62,6 +62,7 @@ impl World {
     fn task<'a>(&'a self, parent: &'a Mlp, excluded: &'a [u32], forget: &'a [u32]) -> Task<'a> {
         Task {
             parent,
+            known: None,
             recipe: &self.recipe,
             train: self.samples(),
             test: self.samples(),
@@ -286,10 +287,10 @@ fn it_passes_where_doing_nothing_fails() {
     let rows = world.rows(|row| world.labels[row as usize] == 2);
     // one pair of so small networks sometimes lies closer together than most do
     let task = Task { class: Some(2), seed: 3, ..world.task(&world.parent, &[], &rows) };
-    let new = Unlearned { model: forgotten(&task), stopped: None, certificate: None };
+    let new = Unlearned::from(forgotten(&task));
     let report = verify(&task, Some(&Method::SISA), &new, Level::Standard, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{} {:?}", report.reason, report.shortcomings);
-    let nothing = Unlearned { model: world.parent.clone(), stopped: None, certificate: None };
+    let nothing = Unlearned::from(world.parent.clone());
     let report = verify(&task, Some(&Method::SISA), &nothing, Level::Standard, &mut Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{}", report.reason);
 }

@@ -136,6 +136,7 @@ fn work(
             let recipe = with_seed(task.recipe, seed_of_original);
             let task = Task {
                 parent: &parent,
+                known: None,
                 recipe: &recipe,
                 parent_is_exact: true,
                 seed: seed(number, 2),

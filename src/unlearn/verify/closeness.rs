@@ -1,7 +1,8 @@
 //! How near a network comes to retrained ones.
 
+use super::answers::Answers;
 use super::divergence::{js_bits, kl_nats};
-use super::responses::{Answers, Responses};
+use crate::unlearn::responses::Responses;
 
 /// Accuracies and the attack's success on one network, as fractions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,8 +109,8 @@ fn mean_divergence(p: &Responses, q: &Responses, divergence: fn(&[f32], &[f32]) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::responses::responses;
     use super::*;
+    use crate::unlearn::responses::responses;
 
     const RETRAINED: Figures = Figures { forget: 0.003, retain: 1.0, test: 0.9822, auc: Some(0.527) };
 

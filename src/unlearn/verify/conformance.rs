@@ -5,12 +5,12 @@ use super::divergence::js_bits;
 use super::epsilon::bound;
 use super::finding::{Finding, Role};
 use super::membership::Attack;
-use super::responses::responses;
 use super::scores::modified_entropy;
 use super::tests::{measured, nothing, retrained};
 use super::*;
 use crate::nn::{Evaluation, Evaluator, Features, Samples};
 use crate::unlearn::report::Verdict;
+use crate::unlearn::responses::responses;
 use crate::unlearn::tests::World;
 
 /// Found: `log p` where `log(1 − p)` belongs, and an index that overwrites a column for every label in the batch.

@@ -1,9 +1,9 @@
 //! Everything measured about one network.
 
+use super::answers::Answers;
 use super::closeness::{Closeness, Figures};
 use super::kolmogorov::{Distance, distance};
 use super::membership::{Attack, attack};
-use super::responses::Answers;
 use super::scores::{entropy, modified_entropy};
 use crate::nn::Evaluation;
 

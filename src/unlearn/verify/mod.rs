@@ -5,6 +5,7 @@
 //! accuracies alone certify failures (a hidden class, a remembered row), distances without a noise floor
 //! certify anything. `thorough` also compares banks of models row by row.
 
+mod answers;
 mod bank;
 mod closeness;
 #[cfg(test)]
@@ -20,7 +21,6 @@ mod margins;
 mod measures;
 mod membership;
 mod probes;
-mod responses;
 mod scores;
 #[cfg(test)]
 mod tests;
@@ -29,18 +29,19 @@ mod ulira;
 mod verdict;
 
 use super::context::Context;
+use super::known::Known;
 use super::method::Method;
 use super::report::Report;
 use super::retrain::train_all_without;
 use super::{Observer, Task, UnlearnError, Unlearned, go_on};
 use crate::nn::Mlp;
 use crate::nn::hash::{Purpose, keyed_hash};
+use answers::Answers;
 use closeness::Closeness;
 use looks::{Look, Looks};
 use measures::{Wording, findings};
 pub(super) use probes::dormant_accuracy;
 use probes::relearn_steps;
-use responses::Answers;
 use verdict::Case;
 
 /// Networks trained without the forget set, for comparison and for how far two such differ.
@@ -88,8 +89,8 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn of(context: &mut Context<'_>, mlp: &Mlp) -> Self {
-        let look = Look::of(&Answers::of(context, mlp, false));
+    pub(super) fn of(context: &mut Context<'_>, mlp: &Mlp, known: &Known) -> Self {
+        let look = Look::of(&Answers::of(context, mlp, known, false));
         Self {
             auc: look.attack.map(|attack| attack.auc),
             forget_accuracy: look.forget.accuracy,
@@ -114,13 +115,15 @@ impl<'a> Verifier<'a> {
     pub fn new(task: &'a Task<'a>, level: Level, observer: &mut dyn Observer) -> Result<Self, UnlearnError> {
         let mut context = Context::new(task);
         context.set_threads(observer.threads());
+        let nothing = Known::default();
+        let known = task.known.unwrap_or(&nothing);
         let (before, retrained) = match level {
             Level::Quick => {
                 go_on(observer.on_phase("measure", "measuring the original and the new model"))?;
-                (Look::of(&Answers::of(&mut context, task.parent, false)), None)
+                (Look::of(&Answers::of(&mut context, task.parent, known, false)), None)
             }
             Level::Standard | Level::Thorough { .. } => {
-                let (before, pair) = beside_retrained(&mut context, observer)?;
+                let (before, pair) = beside_retrained(&mut context, known, observer)?;
                 (before, Some(pair))
             }
         };
@@ -146,9 +149,10 @@ impl<'a> Verifier<'a> {
         };
         let case = Case { method, of_class: wording.of_class, stopped: outcome.stopped.as_ref() };
         let after = match &self.retrained {
-            None => Look::of(&Answers::of(&mut self.context, &outcome.model, false)),
+            None => Look::of(&Answers::of(&mut self.context, &outcome.model, &outcome.known, false)),
             Some(pair) => {
-                let seen = Seen::of(&mut self.context, &outcome.model, "the new model", observer)?;
+                let (model, known) = (&outcome.model, &outcome.known);
+                let seen = Seen::of(&mut self.context, model, known, "the new model", observer)?;
                 seen.beside(pair)
             }
         };
@@ -172,6 +176,7 @@ impl std::fmt::Debug for Verifier<'_> {
 /// The original beside two retrained models, and these.
 fn beside_retrained(
     context: &mut Context<'_>,
+    known: &Known,
     observer: &mut dyn Observer,
 ) -> Result<(Look, [Seen; 2]), UnlearnError> {
     let task = context.task;
@@ -181,8 +186,8 @@ fn beside_retrained(
     let seeds: Vec<u64> =
         (1..=N_RETRAINED as u32).map(|number| keyed_hash(task.seed, Purpose::Probe, number, 0)).collect();
     let models = train_all_without(task, &seeds, observer)?;
-    let mut see = |mlp: &Mlp, which: &str| Seen::of(context, mlp, which, observer);
-    let before = see(task.parent, "the original model")?;
+    let before = Seen::of(context, task.parent, known, "the original model", observer)?;
+    let mut see = |mlp: &Mlp, which: &str| Seen::of(context, mlp, &Known::default(), which, observer);
     let mut pair =
         [see(&models[0], "the first retrained model")?, see(&models[1], "the second retrained model")?];
     let own = Closeness::between([pair[0].as_of(), pair[1].as_of()]);
@@ -209,6 +214,7 @@ impl Seen {
     fn of(
         context: &mut Context<'_>,
         mlp: &Mlp,
+        known: &Known,
         which: &str,
         observer: &mut dyn Observer,
     ) -> Result<Self, UnlearnError> {
@@ -216,7 +222,7 @@ impl Seen {
         let dormant = dormant_accuracy(context, mlp, observer)?;
         let relearn_steps = relearn_steps(context, mlp, observer)?;
         go_on(observer.on_phase("measure", &format!("measuring {which}")))?;
-        let answers = Answers::of(context, mlp, true);
+        let answers = Answers::of(context, mlp, known, true);
         let look = Look { dormant_accuracy: Some(dormant), ..Look::with_every_attack(&answers) };
         Ok(Self { answers, look, relearn_steps })
     }

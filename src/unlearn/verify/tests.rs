@@ -5,7 +5,7 @@ use super::*;
 use crate::nn::twin::problem_data;
 use crate::nn::{BatchReport, Evaluator, Features, Problem, Recipe, Samples, Split, Standard, train};
 use crate::unlearn::report::Verdict;
-use crate::unlearn::{UnlearnEpoch, unlearn};
+use crate::unlearn::{GradientAscent, Scrub, unlearn};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
@@ -55,6 +55,7 @@ impl Mislabelled {
         let (pixels, labels) = &self.lookalikes;
         Task {
             parent: &self.parent,
+            known: None,
             recipe: &self.recipe,
             train: Samples::new(Features::U8(&self.pixels), &self.labels, WIDTH, N_CLASSES),
             test: Samples::new(Features::U8(&self.pixels), &self.truth, WIDTH, N_CLASSES),
@@ -69,7 +70,7 @@ impl Mislabelled {
 }
 
 pub(super) fn nothing(task: &Task<'_>) -> Unlearned {
-    Unlearned { model: task.parent.clone(), stopped: None, certificate: None }
+    task.parent.clone().into()
 }
 
 pub(super) fn retrained(task: &Task<'_>) -> Unlearned {
@@ -100,6 +101,31 @@ fn retraining_without_mislabelled_rows_passes_and_doing_nothing_fails_at_every_l
     }
     let quick = measured(&task, &retrained(&task), Level::Quick);
     assert_eq!(quick.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn what_is_known_of_a_network_beforehand_changes_no_bit_and_no_number() {
+    let (wrong, class) = (Mislabelled::new(), World::class(1500));
+    let rows_like_any = Task { lookalikes: None, ..wrong.task() };
+    for task in [wrong.task(), rows_like_any, class.task()] {
+        let known = Known::default();
+        let familiar = Task { known: Some(&known), ..task };
+        for method in [Method::GradientAscent(GradientAscent::PLAIN), Method::Scrub(Scrub::default())] {
+            let outcome = unlearn(&method, &task, &mut Silent).unwrap();
+            // nothing is known the first time, and everything the second
+            for level in [Level::Quick, Level::Standard] {
+                let again = unlearn(&method, &familiar, &mut Silent).unwrap();
+                assert!(again.model == outcome.model && again.stopped == outcome.stopped);
+                let report =
+                    |task, outcome| verify(task, Some(&method), outcome, level, &mut Silent).unwrap();
+                assert_eq!(report(&familiar, &again), report(&task, &outcome));
+                // and now of the new network too
+                assert_eq!(report(&familiar, &again), report(&task, &outcome));
+            }
+        }
+        assert!(known.test.get().is_some());
+        assert_eq!(known.held_out.get().is_some(), task.lookalikes.is_none());
+    }
 }
 
 #[test]
@@ -161,8 +187,7 @@ fn clean_rows_stay_inconclusive_and_the_reason_shows_the_numbers() {
 fn a_result_worse_than_doing_nothing_is_named() {
     let world = World::rows(1500);
     let task = world.task();
-    let broken =
-        Unlearned { model: Mlp::zeroed(task.parent.shape().clone()), stopped: None, certificate: None };
+    let broken = Unlearned::from(Mlp::zeroed(task.parent.shape().clone()));
     let report = measured(&task, &broken, Level::Standard);
     assert!(report.worse_than_nothing && report.verdict == Verdict::Fail, "{}", report.reason);
     assert!(report.shortcomings.iter().any(|line| line.starts_with("worse than doing nothing")));
@@ -304,7 +329,7 @@ fn rows_made_like_the_forgotten_ones_are_the_non_members_and_the_guards_target()
     let world = Mislabelled::new();
     let task = world.task();
     let without = Task { lookalikes: None, ..task };
-    let loss = |task: &Task<'_>| Context::new(task).matched_held_out_loss(task.parent).unwrap();
+    let loss = |task: &Task<'_>| Context::new(task).matched_held_out_loss().unwrap();
     assert!(loss(&task) > loss(&without) + 1.0, "wrong labels cost more: {} {}", loss(&task), loss(&without));
     let auc = |task: &Task<'_>| measured(task, &retrained(task), Level::Quick).metrics["mia_auc"].after;
     assert!((auc(&task) - 0.5).abs() < 0.2, "rows of one kind: {}", auc(&task));
