@@ -3,8 +3,7 @@
 #![expect(unsafe_code, reason = "an allocator can only be watched from inside")]
 
 use lethe::nn::{
-    BatchReport, EpochReport, Faults, Features, Mlp, Observer, Problem, Recipe, Reference, Samples, Standard,
-    train,
+    BatchReport, Faults, Features, Observer, Problem, Recipe, Reference, Samples, Standard, train,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -63,10 +62,6 @@ impl Observer for Steps {
             self.steps += 1;
         }
         self.before = ALLOCATIONS.with(Cell::get);
-        ControlFlow::Continue(())
-    }
-
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 

@@ -8,10 +8,8 @@ mod local;
 
 use lethe::data::Dataset;
 use lethe::nn::convex::{Newton as Solver, Objective, Penalty, network_of, weights_of};
-use lethe::nn::{
-    BatchReport, EpochReport, Evaluator, Features, Mlp, Observer, Problem, Recipe, Samples, Standard, train,
-};
-use lethe::unlearn::{self, Method, Newton, Task, UnlearnEpoch, Unlearned, unlearn};
+use lethe::nn::{Evaluator, Features, Mlp, Observer, Problem, Recipe, Samples, Standard, train};
+use lethe::unlearn::{self, Method, Newton, Task, Unlearned, unlearn};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -51,26 +49,9 @@ impl ThreesAndEights {
 
 struct Silent;
 
-impl Observer for Silent {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
+impl Observer for Silent {}
 
-impl unlearn::Observer for Silent {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
+impl unlearn::Observer for Silent {}
 
 /// A training file, a test file, and how parents are trained on them.
 struct World<'a> {

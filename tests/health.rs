@@ -7,8 +7,8 @@ mod local;
 use lethe::data::Dataset;
 use lethe::health::{Alert, Code, Data, Observed, Watcher};
 use lethe::nn::{
-    BatchReport, EpochReport, Faults, Features, Mlp, Observer, Probe, Problem, Recipe, Reference, Samples,
-    Schedule, Standard, TrainError, train,
+    EpochReport, Faults, Features, Mlp, Observer, Probe, Problem, Recipe, Reference, Samples, Schedule,
+    Standard, TrainError, train,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -54,10 +54,6 @@ struct Nurse<'a> {
 }
 
 impl Observer for Nurse<'_> {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
     fn on_epoch(&mut self, report: &EpochReport, model: &Mlp) -> ControlFlow<()> {
         let probe = self.probe.get_or_insert_with(|| Probe::new(model.shape(), self.samples.n_rows()));
         let seen = probe.look(model, self.samples);

@@ -9,12 +9,10 @@ mod local;
 use lethe::data::Dataset;
 use lethe::formats::picture::{Picture, Prepare};
 use lethe::nn::{
-    BatchReport, EpochReport, Evaluator, Faults, Features, Mlp, Observer, Problem, Recipe, Reference,
-    Samples, Split, Standard, Trained, train,
+    EpochReport, Evaluator, Faults, Features, Mlp, Observer, Problem, Recipe, Reference, Samples, Split,
+    Standard, Trained, train,
 };
-use lethe::unlearn::{
-    self, GradientAscent, Level, Method, Report, Task, UnlearnEpoch, Unlearned, Verdict, unlearn,
-};
+use lethe::unlearn::{self, GradientAscent, Level, Method, Report, Task, Unlearned, Verdict, unlearn};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -28,26 +26,13 @@ fn mnist() -> Option<Arc<Dataset>> {
 struct History(Vec<EpochReport>);
 
 impl Observer for History {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn on_epoch(&mut self, report: &EpochReport, _: &Mlp) -> ControlFlow<()> {
         self.0.push(*report);
         ControlFlow::Continue(())
     }
 }
 
-impl unlearn::Observer for History {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
+impl unlearn::Observer for History {}
 
 fn run(recipe: &Recipe, data: &Dataset) -> (Trained, Vec<EpochReport>) {
     let mut history = History::default();
@@ -69,12 +54,6 @@ fn nn(seed: u64, epochs: u32, faults: Faults) -> Recipe {
 struct Threads(usize);
 
 impl Observer for Threads {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn threads(&mut self) -> NonZeroUsize {
         NonZeroUsize::new(self.0).unwrap()
     }

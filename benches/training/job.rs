@@ -1,8 +1,6 @@
 //! Lethe's side: one training, timed.
 
-use lethe::nn::{
-    BatchReport, EpochReport, Evaluator, Mlp, Observer, Problem, Recipe, Samples, Standard, Trained, train,
-};
+use lethe::nn::{EpochReport, Evaluator, Mlp, Observer, Problem, Recipe, Samples, Standard, Trained, train};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -56,10 +54,6 @@ struct Watcher<'a> {
 }
 
 impl Observer for Watcher<'_> {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
     fn on_epoch(&mut self, report: &EpochReport, _: &Mlp) -> ControlFlow<()> {
         if report.epoch == self.job.recipe.epochs() {
             self.accuracy = report.reported_accuracy;

@@ -1,8 +1,7 @@
 use super::{Artifact, ArtifactError, Artifacts, Model};
 use crate::data::InputSpec;
 use crate::nn::{
-    BatchReport, EpochReport, Features, Mlp, Observer, Problem, Recipe, Samples, Shape, Standard, State,
-    train,
+    BatchReport, Features, Mlp, Observer, Problem, Recipe, Samples, Shape, Standard, State, train,
 };
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -207,12 +206,6 @@ fn the_weights_digest_knows_the_network_and_not_its_history() {
 struct Keeper(Option<State>);
 
 impl Observer for Keeper {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn on_boundary(&mut self, _: &BatchReport, state: &dyn Fn() -> State) -> ControlFlow<()> {
         self.0 = Some(state());
         ControlFlow::Continue(())

@@ -290,10 +290,6 @@ fn a_trial_as_it_is_is_the_training_itself() {
 struct Curve<'a>(&'a mut Vec<f64>);
 
 impl crate::nn::Observer for Curve<'_> {
-    fn on_batch(&mut self, _: &crate::nn::BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
     fn on_epoch(&mut self, report: &crate::nn::EpochReport, _: &crate::nn::Mlp) -> ControlFlow<()> {
         self.0.push(report.test_accuracy);
         ControlFlow::Continue(())

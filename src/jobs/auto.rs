@@ -3,7 +3,7 @@
 use super::executor::Failure;
 use super::unlearn::Watch;
 use crate::domain::{Priority, Run, Status, Unlearn, Work};
-use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem};
+use crate::nn::{self, BatchReport, Problem};
 use crate::unlearn::{Auto, Candidate, Method, Task, Unlearned, best_of, exact_method, unlearn};
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -131,10 +131,6 @@ impl nn::Observer for Trial {
     fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()> {
         self.last = Some(*report);
         if self.started.elapsed() < TRIAL { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    }
-
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
     }
 
     fn threads(&mut self) -> NonZeroUsize {

@@ -1,7 +1,7 @@
 //! Many trainings at once, one thread each, over one copy of the data.
 
-use super::train::{BatchReport, EpochReport, Observer, Problem, TrainError, Trained, train};
-use super::{Mlp, Recipe};
+use super::Recipe;
+use super::train::{BatchReport, Observer, Problem, TrainError, Trained, train};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -97,10 +97,6 @@ impl Observer for Teller<'_> {
         // a full channel has enough to be looked at
         let _ = self.sender.try_send(*report);
         self.answer()
-    }
-
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
     }
 }
 

@@ -134,9 +134,6 @@ mod tests {
     }
 
     impl Observer for Keeper {
-        fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
         fn on_epoch(&mut self, report: &EpochReport, _: &Mlp) -> ControlFlow<()> {
             self.reports.push(*report);
             ControlFlow::Continue(())

@@ -61,8 +61,13 @@ pub struct EpochReport {
 
 /// Watches a training; either answer may stop it at once.
 pub trait Observer {
-    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
-    fn on_epoch(&mut self, report: &EpochReport, model: &Mlp) -> ControlFlow<()>;
+    fn on_batch(&mut self, _report: &BatchReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn on_epoch(&mut self, _report: &EpochReport, _model: &Mlp) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 
     /// Between two mini-batches, where a training can go on from what `state` gives: behind [`on_batch`](Self::on_batch),
     /// but not behind every one. At the end of an epoch it comes before the network is measured; going on from there

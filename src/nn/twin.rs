@@ -274,14 +274,7 @@ pub(crate) fn problem_data(n_rows: usize, n_features: usize, n_classes: u32) -> 
 
 pub(crate) struct Silent;
 
-impl Observer for Silent {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
+impl Observer for Silent {}
 
 fn train_on(recipe: &Recipe, samples: Samples<'_>) -> Mlp {
     train(recipe, &Problem { train: samples, excluded: &[], test: samples }, &mut Silent).unwrap().model
@@ -505,9 +498,6 @@ fn gradients_match_central_differences() {
 struct Threads(usize);
 
 impl Observer for Threads {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn on_epoch(&mut self, report: &EpochReport, _: &Mlp) -> ControlFlow<()> {
         if self.0 == 0 {
             self.0 = report.epoch as usize % 3;

@@ -111,12 +111,20 @@ pub struct GuardReport {
 /// Watches unlearning and verification; any answer may stop it at once.
 pub trait Observer {
     /// After every mini-batch, of the method and of the trainings verification does.
-    fn on_batch(&mut self, report: &BatchReport) -> ControlFlow<()>;
+    fn on_batch(&mut self, _report: &BatchReport) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     /// After every pass of the method (not of verification).
-    fn on_epoch(&mut self, report: &UnlearnEpoch) -> ControlFlow<()>;
+    fn on_epoch(&mut self, _report: &UnlearnEpoch) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     /// What begins now, as a machine-readable word and a sentence: `select`, `unlearn`, `measure`, `retrain`,
     /// `probe`, `bank`.
-    fn on_phase(&mut self, phase: &str, detail: &str) -> ControlFlow<()>;
+    fn on_phase(&mut self, _phase: &str, _detail: &str) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 
     /// After every step of a method that goes by mini-batches, with the network it made and the rows trained on up to here.
     fn on_step(&mut self, _network: &Mlp, _n_rows: u64) -> ControlFlow<()> {

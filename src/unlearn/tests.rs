@@ -2,30 +2,13 @@
 
 use super::*;
 use crate::nn::twin::problem_data;
-use crate::nn::{EpochReport, Features, Problem, Split, Standard, train};
+use crate::nn::{Features, Problem, Split, Standard, train};
 
 pub(super) struct Silent;
 
-impl crate::nn::Observer for Silent {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
+impl crate::nn::Observer for Silent {}
 
-impl Observer for Silent {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
+impl Observer for Silent {}
 
 /// A trained network, its data, and something it is to forget.
 pub(super) struct World {
@@ -345,15 +328,6 @@ struct Watch {
 }
 
 impl Observer for Watch {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn on_step(&mut self, network: &Mlp, n_rows: u64) -> ControlFlow<()> {
         self.steps.push((network.clone(), n_rows));
         ControlFlow::Continue(())

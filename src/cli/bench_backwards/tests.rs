@@ -4,9 +4,7 @@ use super::forgetting::Way;
 use super::*;
 use crate::cli::{Cli, Command};
 use crate::nn::twin::{Silent, problem_data};
-use crate::nn::{
-    self, BatchReport, EpochReport, Evaluator, Faults, Features, Mlp, Mode, Observer, Recipe, State,
-};
+use crate::nn::{self, BatchReport, Evaluator, Faults, Features, Mode, Observer, Recipe, State};
 use clap::Parser;
 use std::ops::ControlFlow;
 
@@ -94,12 +92,6 @@ fn three_ways_go_out_from_one_network_and_learning_backwards_spares_no_class() {
 struct Ends(Vec<State>);
 
 impl Observer for Ends {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn on_boundary(&mut self, at: &BatchReport, state: &dyn Fn() -> State) -> ControlFlow<()> {
         if at.batch == at.batches {
             self.0.push(state());

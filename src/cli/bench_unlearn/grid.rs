@@ -3,13 +3,11 @@
 use super::sets::{Kind, lookalikes};
 use crate::cli::error::CliError;
 use crate::data::{Catalogue, Dataset};
-use crate::nn::{self, BatchReport, EpochReport, Mlp, Problem, Recipe, Standard};
+use crate::nn::{self, Problem, Recipe, Standard};
 use crate::unlearn::{
-    Level, Method, MethodName, Observer, Report, Task, UnlearnEpoch, UnlearnError, Unlearned, Verifier,
-    unlearn,
+    Level, Method, MethodName, Observer, Report, Task, UnlearnError, Unlearned, Verifier, unlearn,
 };
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// Members of the ensembles `sisa` is measured on.
@@ -183,27 +181,12 @@ fn name_of(method: &Method) -> &'static str {
 struct Quiet(NonZeroUsize);
 
 impl nn::Observer for Quiet {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &EpochReport, _: &Mlp) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn threads(&mut self) -> NonZeroUsize {
         self.0
     }
 }
 
 impl Observer for Quiet {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn threads(&mut self) -> NonZeroUsize {
         self.0
     }

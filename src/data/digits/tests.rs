@@ -1,9 +1,7 @@
 //! What the drawn tables must be: the same everywhere, like handwriting, and as hard as handwriting.
 
 use super::*;
-use crate::nn::{
-    BatchReport, EpochReport, Mlp, Observer, Problem, Recipe, Reference, Standard, train as train_network,
-};
+use crate::nn::{EpochReport, Mlp, Observer, Problem, Recipe, Reference, Standard, train as train_network};
 use std::ops::ControlFlow;
 
 fn pixels(table: &Table) -> &[u8] {
@@ -108,10 +106,6 @@ fn a_writer_has_a_hand() {
 struct Curve(Vec<f64>);
 
 impl Observer for Curve {
-    fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
     fn on_epoch(&mut self, report: &EpochReport, _: &Mlp) -> ControlFlow<()> {
         self.0.push(report.reported_accuracy);
         ControlFlow::Continue(())

@@ -160,21 +160,12 @@ fn work(
 mod tests {
     use super::super::tests::Mislabelled;
     use super::*;
-    use crate::unlearn::{ResetLast, UnlearnEpoch};
+    use crate::unlearn::ResetLast;
     use std::num::NonZeroUsize;
 
     struct On(usize);
 
     impl Observer for On {
-        fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_phase(&mut self, _: &str, _: &str) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
         fn threads(&mut self) -> NonZeroUsize {
             NonZeroUsize::new(self.0).unwrap()
         }
@@ -220,12 +211,5 @@ mod tests {
 
     struct Unheard;
 
-    impl nn::Observer for Unheard {
-        fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-        fn on_epoch(&mut self, _: &nn::EpochReport, _: &Mlp) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-    }
+    impl nn::Observer for Unheard {}
 }

@@ -287,9 +287,6 @@ impl Observer for At {
     fn on_batch(&mut self, _: &BatchReport) -> ControlFlow<()> {
         if self.reached { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
-    fn on_epoch(&mut self, _: &UnlearnEpoch) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
     fn on_phase(&mut self, phase: &str, _: &str) -> ControlFlow<()> {
         self.reached = phase == self.stop_in;
         ControlFlow::Continue(())
