@@ -23,8 +23,14 @@ pub(super) struct Tensor {
 impl Tensor {
     /// The numbers as files have them, little-endian.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        self.numbers.iter().flat_map(|value| value.to_le_bytes()).collect()
+        bytes(&self.numbers)
     }
+}
+
+/// Little-endian. Not one byte after another: a network has a million of them.
+pub(super) fn bytes(numbers: &[f32]) -> Vec<u8> {
+    let numbers: Vec<[u8; F32_BYTES]> = numbers.iter().map(|number| number.to_le_bytes()).collect();
+    numbers.into_flattened()
 }
 
 /// A tensor in the header.

@@ -6,6 +6,7 @@
 //! `NaN`.
 
 use super::dir::Dir;
+use super::file::bytes;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -107,10 +108,6 @@ fn read_head(file: &File) -> io::Result<Option<u64>> {
     reader.take(HEAD_LEN).read_to_end(&mut head)?;
     let n_rows = head.strip_prefix(&MAGIC[..]).and_then(|rest| rest.try_into().ok());
     Ok(n_rows.map(u64::from_le_bytes))
-}
-
-fn bytes(losses: &[f32]) -> Vec<u8> {
-    losses.iter().flat_map(|loss| loss.to_le_bytes()).collect()
 }
 
 #[cfg(test)]

@@ -37,8 +37,8 @@ impl Model {
     /// `sha256:` over the parameters alone, layer by layer as in the file: equal for equal networks, whichever
     /// run they come from.
     pub fn weights_digest(&self) -> String {
-        let bytes: Vec<u8> = tensors(&self.mlp).flat_map(|tensor| tensor.bytes()).collect();
-        digest(&bytes)
+        let bytes: Vec<Vec<u8>> = tensors(&self.mlp).map(|tensor| tensor.bytes()).collect();
+        digest(&bytes.concat())
     }
 
     /// All that is not a number of the network, as in the table above.

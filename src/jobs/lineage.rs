@@ -108,9 +108,8 @@ impl Lineage {
 
     /// Resolves every step against the dataset again, in order, each against what was left then.
     pub fn rows(&self, dataset: &Dataset) -> Result<Rows, LineageError> {
-        let n_rows = dataset.train.labels.len();
-        let trained_without = |forgotten: &[u32]| Split::new(&self.recipe, n_rows, forgotten).train;
-        let mut rows = Rows { trained: trained_without(&[]), forgotten: vec![], owed: vec![] };
+        let trained = self.trained_at_first(dataset);
+        let mut rows = Rows { trained, forgotten: vec![], owed: vec![] };
         for step in &self.steps {
             let forget = resolve_forget_set(&step.forget, dataset, &rows.trained)
                 .map_err(|cause| LineageError::Forgotten { version: step.version, cause })?;
@@ -122,7 +121,7 @@ impl Lineage {
             };
             rows.owed = difference(&rows.owed, &paid);
             rows.forgotten = union(&rows.forgotten, &paid);
-            rows.trained = trained_without(&rows.forgotten);
+            rows.trained = difference(&rows.trained, &paid);
         }
         Ok(rows)
     }
@@ -156,5 +155,10 @@ fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
 
 /// `a` without `b`, both sorted.
 fn difference(a: &[u32], b: &[u32]) -> Vec<u32> {
-    a.iter().copied().filter(|row| b.binary_search(row).is_err()).collect()
+    let mut b = b.iter().copied().peekable();
+    let mut is_in_b = |row: u32| {
+        while b.next_if(|&other| other < row).is_some() {}
+        b.peek() == Some(&row)
+    };
+    a.iter().copied().filter(|&row| !is_in_b(row)).collect()
 }

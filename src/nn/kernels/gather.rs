@@ -55,9 +55,11 @@ fn gather<T: Copy + Default + PartialEq>(
         masks.chunks_exact_mut(n_blocks).for_each(|masks| masks[..n_used].iter_mut().for_each(each));
     };
     used(into.masks, Mask::clear);
+    // of what is to come, too, each piece asks for its own part
+    let own = into.panels.start * PANEL..d.min(into.panels.end * PANEL);
     for (at, &row) in rows.iter().enumerate() {
         if let Some(&coming) = rows.get(at + AHEAD) {
-            prefetch(&features[coming as usize * d..][..d]);
+            prefetch(&features[coming as usize * d..][own.clone()]);
         }
         let row = &features[row as usize * d..][..d];
         for (number, panel) in into.panels.clone().enumerate() {
