@@ -14,8 +14,13 @@ pub const MODEL: &str = "digits";
 
 /// With the settings it comes with. What it logs goes to a file in the data folder.
 pub fn start(data_dir: &Path) -> Result<Server, String> {
+    start_with(data_dir, &[])
+}
+
+/// With others.
+pub fn start_with(data_dir: &Path, settings: &[&str]) -> Result<Server, String> {
     let log = File::create(data_dir.join("log")).map_err(|error| error.to_string())?;
-    Server::start(Server::lethe(data_dir).arg("serve").stderr(log))
+    Server::start(Server::lethe(data_dir).arg("serve").args(settings).stderr(log))
 }
 
 /// Makes the model: what it costs to ask does not depend on how good it is.

@@ -1,4 +1,5 @@
-//! What a prediction costs over HTTP, beside an empty request and beside what Python serves: `make bench-serve`.
+//! What a prediction costs over HTTP, beside an empty request and beside what Python serves, and how long somebody waits who
+//! wants one writer forgotten: `make bench-serve`.
 //!
 //! Each contestant is a process of its own, and so is the load generator, which is the same for all. One connection
 //! shows how long an answer takes, 32 how many there are in a second. Contestants take turns, several rounds long, and
@@ -14,6 +15,7 @@
 #[path = "../common/client.rs"]
 mod client;
 mod contestant;
+mod forgetting;
 mod formats;
 mod lethe;
 mod load;
@@ -117,6 +119,7 @@ fn measure(settings: &Settings) -> Result<bool, String> {
     memory::later(&lethe, settings, "after the trainings");
     drop(lethe);
     start::measure(data_dir.path(), &rows[0], settings, &mut bars)?;
+    forgetting::measure(settings, &mut bars)?;
     Ok(bars.close())
 }
 
