@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
-/// Versions of which it is kept, the newest: for MNIST 700 KB each.
+/// Versions of which it is kept, those last made or asked for: for MNIST 700 KB each.
 const MOST_KEPT: usize = 8;
 
-/// The versions last made or made to forget. Requests to forget come one after another, each of what the one before it made.
+/// Requests to forget come one after another, of the same version or each of what the one before it made.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownShelf(Arc<Mutex<Kept>>);
 
