@@ -6,7 +6,7 @@ use crate::artifacts::Model;
 use crate::domain::VersionRef;
 use crate::nn::{Forward, Mlp};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Multiplications above which rows are answered off the async threads: about half a millisecond.
 const INLINE_COST: usize = 4_000_000;
@@ -15,8 +15,6 @@ const INLINE_COST: usize = 4_000_000;
 #[derive(Debug)]
 pub struct Network {
     pub model: Model,
-    /// Buffers to answer single rows with: as many as were needed at the same time.
-    idle: Mutex<Vec<Forward>>,
     pub(super) queue: Queue,
 }
 
@@ -32,7 +30,7 @@ impl Loaded {
         Self { version, network }
     }
 
-    /// Answers rows: at once while it is short, for a hop to another thread costs as much as the network itself; in line
+    /// Answers rows: on this thread while it is short, for a hop to another costs as much as the network itself; in line
     /// with others where it is not.
     ///
     /// # Errors
@@ -40,9 +38,9 @@ impl Loaded {
     /// When too many others wait already.
     pub async fn ask(&self, rows: Rows) -> Result<Outputs, Overloaded> {
         if self.n_rows(&rows).saturating_mul(self.cost_per_row()) <= INLINE_COST {
-            return Ok(self.answer(&rows));
+            return Ok(queue::answer_here(&self.network, rows).await);
         }
-        queue::answer(&self.network, rows).await
+        queue::answer_elsewhere(&self.network, rows).await
     }
 }
 
@@ -56,7 +54,7 @@ impl Deref for Loaded {
 
 impl Network {
     pub(super) fn new(model: Model) -> Self {
-        Self { model, idle: Mutex::default(), queue: Queue::default() }
+        Self { model, queue: Queue::default() }
     }
 
     pub fn n_features(&self) -> usize {
@@ -78,15 +76,9 @@ impl Network {
     ///
     /// If `rows` is not a whole number of rows.
     pub fn answer(&self, rows: &Rows) -> Outputs {
-        let mut logits = vec![0.0; self.n_rows(rows) * self.n_classes()];
-        if logits.len() == self.n_classes() {
-            let idle = self.idle().pop();
-            let mut forward = idle.unwrap_or_else(|| Forward::one(self.mlp().shape()));
-            forward.logits(self.mlp(), rows.features(), &mut logits);
-            self.idle().push(forward);
-        } else {
-            Forward::blocks(self.mlp().shape()).logits(self.mlp(), rows.features(), &mut logits);
-        }
+        let n_rows = self.n_rows(rows);
+        let mut logits = vec![0.0; n_rows * self.n_classes()];
+        Forward::new(self.mlp().shape(), n_rows).logits(self.mlp(), rows.features(), &mut logits);
         Outputs::new(logits, self.n_classes())
     }
 
@@ -97,11 +89,6 @@ impl Network {
 
     fn mlp(&self) -> &Mlp {
         &self.model.mlp
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Forward>> {
-        // nothing is left half done by a push or a pop
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

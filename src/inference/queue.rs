@@ -1,8 +1,10 @@
-//! Rows that take long: off the async threads, and those together that wait anyway.
+//! Requests that ask the same network at the same time are answered together, which reads its weights once; there is no
+//! timer that waits for company.
 //!
-//! A request that finds a thread free is begun at once: there is no timer that waits for company. While all are at work,
-//! requests wait in line, and a thread that gets free takes as many of them as fill a block, which reads the weights
-//! once. Whoever has gone meanwhile is passed over.
+//! Rows that take [little time](answer_here) are answered by the first who asks, for all who come before it gets its turn
+//! again. Rows that take [long](answer_elsewhere) are answered off the async threads: a request that finds a thread free is
+//! begun at once; while all are at work, requests wait in line, and a thread that gets free takes as many of them as fill a
+//! block. Whoever has gone meanwhile is passed over.
 
 use super::{Network, Outputs, Rows};
 use crate::nn::panels::BLOCK;
@@ -21,7 +23,10 @@ pub struct Overloaded;
 
 /// Requests that wait for a network.
 #[derive(Debug, Default)]
-pub(super) struct Queue(Mutex<Waiting>);
+pub(super) struct Queue {
+    short: Mutex<VecDeque<Job>>,
+    long: Mutex<Waiting>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -39,7 +44,7 @@ struct Job {
 impl Queue {
     /// Puts rows in line; true if a thread must be sent for them.
     fn push(&self, job: Job, max_at_work: usize) -> Result<bool, Overloaded> {
-        let mut waiting = self.lock();
+        let mut waiting = lock(&self.long);
         if waiting.jobs.len() >= MAX_WAITING {
             // those who have gone do not count
             waiting.jobs.retain(|job| !job.answer.is_closed());
@@ -56,29 +61,79 @@ impl Queue {
     /// The next in line, with those behind it that fit into one block. When there is nobody, the thread that asks counts
     /// as gone: it must not come back.
     fn take(&self, n_features: usize) -> Option<Vec<Job>> {
-        let mut waiting = self.lock();
-        let mut taken: Vec<Job> = Vec::new();
-        let mut n_rows = 0;
-        while let Some(job) = waiting.jobs.pop_front() {
-            if job.answer.is_closed() {
-                continue;
-            }
-            let n = job.rows.features().len() / n_features;
-            let fits = |first: &Job| first.rows.is_like(&job.rows) && n_rows + n <= BLOCK;
-            if !taken.first().is_none_or(fits) {
-                waiting.jobs.push_front(job);
-                break;
-            }
-            n_rows += n;
-            taken.push(job);
-        }
-        waiting.n_at_work -= usize::from(taken.is_empty());
-        (!taken.is_empty()).then_some(taken)
+        let mut waiting = lock(&self.long);
+        let block = block(&mut waiting.jobs, n_features);
+        waiting.n_at_work -= usize::from(block.is_none());
+        block
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // no change is left half done
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Joins the short requests; true for the first, which is to answer for those that come.
+    fn join(&self, job: Job) -> bool {
+        let mut jobs = lock(&self.short);
+        jobs.push_back(job);
+        jobs.len() == 1
+    }
+
+    /// Everybody who has joined: who comes now is the first again.
+    fn joined(&self) -> VecDeque<Job> {
+        std::mem::take(&mut lock(&self.short))
+    }
+}
+
+fn lock<T>(waiting: &Mutex<T>) -> MutexGuard<'_, T> {
+    // no change is left half done
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next that is still waited for, with those behind it that fit into one block.
+fn block(jobs: &mut VecDeque<Job>, n_features: usize) -> Option<Vec<Job>> {
+    let mut taken: Vec<Job> = Vec::new();
+    let mut n_rows = 0;
+    while let Some(job) = jobs.pop_front() {
+        if job.answer.is_closed() {
+            continue;
+        }
+        let n = job.rows.features().len() / n_features;
+        let fits = |first: &Job| first.rows.is_like(&job.rows) && n_rows + n <= BLOCK;
+        if !taken.first().is_none_or(fits) {
+            jobs.push_front(job);
+            break;
+        }
+        n_rows += n;
+        taken.push(job);
+    }
+    (!taken.is_empty()).then_some(taken)
+}
+
+/// Answers rows on this thread, together with those whose requests are ready to be read now. Dropped, the rows are not
+/// answered if they were not begun.
+///
+/// Alone, this costs a look at the sockets. In a crowd it saves more than the weights: what reads requests, what answers
+/// rows and what writes answers stay in the caches while they do so for one client after the other.
+///
+/// # Panics
+///
+/// If the network does.
+pub(super) async fn answer_here(network: &Network, rows: Rows) -> Outputs {
+    let (answer, answered) = oneshot::channel();
+    if network.queue.join(Job { rows, answer }) {
+        let turn = Turn(network);
+        tokio::task::yield_now().await;
+        drop(turn);
+    }
+    answered.await.expect("the first answers for all, or panics")
+}
+
+/// Answers everybody who has joined when it ends, even if the request it was given to is dropped before.
+struct Turn<'a>(&'a Network);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Self(network) = self;
+        let mut jobs = network.queue.joined();
+        while let Some(block) = block(&mut jobs, network.n_features()) {
+            answer_together(network, block);
+        }
     }
 }
 
@@ -91,7 +146,7 @@ impl Queue {
 /// # Panics
 ///
 /// If the network does.
-pub(super) async fn answer(network: &Arc<Network>, rows: Rows) -> Result<Outputs, Overloaded> {
+pub(super) async fn answer_elsewhere(network: &Arc<Network>, rows: Rows) -> Result<Outputs, Overloaded> {
     let (answer, answered) = oneshot::channel();
     let max_at_work = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     if network.queue.push(Job { rows, answer }, max_at_work)? {
@@ -103,12 +158,16 @@ pub(super) async fn answer(network: &Arc<Network>, rows: Rows) -> Result<Outputs
 
 fn work(network: &Network) {
     while let Some(jobs) = network.queue.take(network.n_features()) {
-        // should it panic, those who wait learn of it by their senders being gone; the others are still answered
-        let _ = catch_unwind(AssertUnwindSafe(|| answer_together(network, jobs)));
+        answer_together(network, jobs);
     }
 }
 
+/// Should the network panic, those who wait learn of it by their senders being gone, and the next are answered still.
 fn answer_together(network: &Network, jobs: Vec<Job>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| answer_all(network, jobs)));
+}
+
+fn answer_all(network: &Network, jobs: Vec<Job>) {
     let joined;
     let rows = match jobs.as_slice() {
         [one] => &one.rows,
@@ -131,6 +190,8 @@ fn answer_together(network: &Network, jobs: Vec<Job>) {
 mod tests {
     use super::super::loaded::tests::network;
     use super::*;
+    use futures_util::poll;
+    use std::task::Poll;
 
     fn job(rows: Rows) -> (Job, oneshot::Receiver<Outputs>) {
         let (answer, answered) = oneshot::channel();
@@ -155,7 +216,7 @@ mod tests {
         for (mut answered, n) in answers.into_iter().zip([1, 2, 61, 1]) {
             assert_eq!(answered.try_recv().unwrap(), network.answer(&rows(n)));
         }
-        assert_eq!(network.queue.lock().n_at_work, 0);
+        assert_eq!(lock(&network.queue.long).n_at_work, 0);
     }
 
     #[test]
@@ -191,16 +252,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn short_requests_of_one_moment_are_answered_by_the_first_of_them_even_if_it_leaves() {
+        let network = network();
+        let mut asked: Vec<_> = [1, 2, 63, 1].map(|n| Box::pin(answer_here(&network, rows(n)))).into();
+        for one in &mut asked {
+            assert!(poll!(one).is_pending(), "the others may come yet");
+        }
+        assert_eq!(lock(&network.queue.short).len(), 4);
+        // its client has hung up
+        drop(asked.remove(0));
+        for (one, n) in asked.iter_mut().zip([2, 63, 1]) {
+            assert_eq!(poll!(one), Poll::Ready(network.answer(&rows(n))));
+        }
+        assert_eq!(
+            answer_here(&network, rows(3)).await,
+            network.answer(&rows(3)),
+            "the next is the first again"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_met_by_those_it_was_for_and_nobody_else() {
+        let network = Arc::new(network());
+        let ask = |rows| {
+            let network = Arc::clone(&network);
+            tokio::spawn(async move { answer_here(&network, rows).await })
+        };
+        let (broken, whole) = (ask(Rows::F32(vec![0.0; 3])), ask(Rows::U8(vec![0, 0].into())));
+        assert!(broken.await.unwrap_err().is_panic());
+        assert_eq!(whole.await.unwrap(), network.answer(&Rows::U8(vec![0, 0].into())));
+    }
+
+    #[tokio::test]
     async fn rows_in_line_are_answered() {
         let network = Arc::new(network());
         let all = (1..40).map(|n| {
             let network = Arc::clone(&network);
-            tokio::spawn(async move { (n, answer(&network, rows(n)).await.unwrap()) })
+            tokio::spawn(async move { (n, answer_elsewhere(&network, rows(n)).await.unwrap()) })
         });
         for one in futures_util::future::join_all(all).await {
             let (n, outputs) = one.unwrap();
             assert_eq!(outputs, network.answer(&rows(n)));
         }
-        assert!(network.queue.lock().jobs.is_empty());
+        assert!(lock(&network.queue.long).jobs.is_empty());
     }
 }

@@ -20,14 +20,12 @@ enum Way {
 }
 
 impl Forward {
-    /// For rows that come alone.
-    pub fn one(shape: &Shape) -> Self {
-        Self(Way::One(Row::new(shape)))
-    }
-
-    /// For many rows: a block of them reads the weights once.
-    pub fn blocks(shape: &Shape) -> Self {
-        Self(Way::Blocks(Block::new(shape)))
+    /// For so many rows: [`BLOCK`] of them, or all if they are fewer, read the weights once.
+    pub fn new(shape: &Shape, n_rows: usize) -> Self {
+        Self(match n_rows {
+            0 | 1 => Way::One(Row::new(shape)),
+            _ => Way::Blocks(Block::new(shape, n_rows.min(BLOCK))),
+        })
     }
 
     /// Writes the logits of every row to `logits`, `N × C` for `N × D` features.
@@ -41,7 +39,7 @@ impl Forward {
         assert_eq!((features.len(), logits.len()), (n_rows * d, n_rows * c), "logits do not fit the rows");
         let at_a_time = match &self.0 {
             Way::One(_) => 1,
-            Way::Blocks(_) => BLOCK,
+            Way::Blocks(block) => block.batch.capacity(),
         };
         for (step, logits) in logits.chunks_mut(at_a_time * c).enumerate() {
             let first = step * at_a_time;
@@ -103,9 +101,8 @@ struct Block {
 }
 
 impl Block {
-    fn new(shape: &Shape) -> Self {
-        let rows = (0..BLOCK as u32).collect();
-        Self { batch: Batch::new(shape, BLOCK), rows, labels: vec![0; BLOCK] }
+    fn new(shape: &Shape, n_rows: usize) -> Self {
+        Self { batch: Batch::new(shape, n_rows), rows: (0..n_rows as u32).collect(), labels: vec![0; n_rows] }
     }
 
     fn logits(&mut self, mlp: &Mlp, features: Features<'_>, logits: &mut [f32]) {
@@ -140,7 +137,7 @@ mod tests {
     /// Probabilities of one row.
     fn answer(mlp: &Mlp, x: &[f32]) -> Vec<f32> {
         let mut answer = vec![0.0; mlp.shape().n_classes()];
-        Forward::one(mlp.shape()).logits(mlp, Features::F32(x), &mut answer);
+        Forward::new(mlp.shape(), 1).logits(mlp, Features::F32(x), &mut answer);
         probabilities(&mut answer, mlp.shape().n_classes());
         answer
     }
@@ -172,9 +169,9 @@ mod tests {
                 (0..n_rows * d).map(|i| (i * 37 % 256) as u8 * u8::from(i % 3 > 0)).collect();
             let floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) * (1.0 / 255.0)).collect();
             let mut many = vec![0.0; n_rows * c];
-            Forward::blocks(mlp.shape()).logits(&mlp, Features::U8(&bytes), &mut many);
+            Forward::new(mlp.shape(), n_rows).logits(&mlp, Features::U8(&bytes), &mut many);
             let mut single = vec![0.0; n_rows * c];
-            Forward::one(mlp.shape()).logits(&mlp, Features::F32(&floats), &mut single);
+            Forward::new(mlp.shape(), 1).logits(&mlp, Features::F32(&floats), &mut single);
             assert_eq!(many, single);
             for (row, logits) in many.chunks_exact_mut(c).enumerate() {
                 probabilities(logits, c);
