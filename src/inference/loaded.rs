@@ -6,15 +6,20 @@ use crate::artifacts::Model;
 use crate::domain::VersionRef;
 use crate::nn::{Forward, Mlp};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Multiplications above which rows are answered off the async threads: about half a millisecond.
 const INLINE_COST: usize = 4_000_000;
+
+/// Larger buffers are made anew: those who need them need long for their rows.
+const MAX_KEPT_BYTES: u128 = 1 << 20;
 
 /// A model with what it takes to ask it.
 #[derive(Debug)]
 pub struct Network {
     pub model: Model,
+    /// Buffers to answer rows with: as many as were needed at the same time.
+    idle: Mutex<Vec<Forward>>,
     pub(super) queue: Queue,
 }
 
@@ -54,7 +59,7 @@ impl Deref for Loaded {
 
 impl Network {
     pub(super) fn new(model: Model) -> Self {
-        Self { model, queue: Queue::default() }
+        Self { model, idle: Mutex::default(), queue: Queue::default() }
     }
 
     pub fn n_features(&self) -> usize {
@@ -76,9 +81,13 @@ impl Network {
     ///
     /// If `rows` is not a whole number of rows.
     pub fn answer(&self, rows: &Rows) -> Outputs {
-        let n_rows = self.n_rows(rows);
-        let mut logits = vec![0.0; n_rows * self.n_classes()];
-        Forward::new(self.mlp().shape(), n_rows).logits(self.mlp(), rows.features(), &mut logits);
+        let mut logits = vec![0.0; self.n_rows(rows) * self.n_classes()];
+        let idle = self.idle().pop();
+        let mut forward = idle.unwrap_or_else(|| Forward::new(self.mlp().shape()));
+        forward.logits(self.mlp(), rows.features(), &mut logits);
+        if forward.size_bytes() <= MAX_KEPT_BYTES {
+            self.idle().push(forward);
+        }
         Outputs::new(logits, self.n_classes())
     }
 
@@ -89,6 +98,11 @@ impl Network {
 
     fn mlp(&self) -> &Mlp {
         &self.model.mlp
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Forward>> {
+        // nothing is left half done by a push or a pop
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

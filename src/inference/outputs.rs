@@ -2,10 +2,18 @@
 
 use crate::nn::probabilities;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The answers to some rows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Outputs {
+    whole: Arc<Whole>,
+    /// Those of the rows, among all that were answered together.
+    cells: Range<usize>,
+}
+
+#[derive(Debug)]
+struct Whole {
     logits: Vec<f32>,
     probabilities: Vec<f32>,
     n_classes: usize,
@@ -15,40 +23,44 @@ impl Outputs {
     pub(super) fn new(logits: Vec<f32>, n_classes: usize) -> Self {
         let mut of_classes = logits.clone();
         probabilities(&mut of_classes, n_classes);
-        Self { logits, probabilities: of_classes, n_classes }
+        let cells = 0..logits.len();
+        Self { whole: Arc::new(Whole { logits, probabilities: of_classes, n_classes }), cells }
     }
 
     /// The answers to some of the rows.
     pub(super) fn slice(&self, rows: Range<usize>) -> Self {
-        let cells = rows.start * self.n_classes..rows.end * self.n_classes;
-        Self {
-            logits: self.logits[cells.clone()].to_vec(),
-            probabilities: self.probabilities[cells].to_vec(),
-            n_classes: self.n_classes,
-        }
+        let (first, n_classes) = (self.cells.start, self.n_classes());
+        let cells = first + rows.start * n_classes..first + rows.end * n_classes;
+        Self { whole: Arc::clone(&self.whole), cells }
     }
 
     pub fn n_rows(&self) -> usize {
-        self.logits.len() / self.n_classes
+        self.cells.len() / self.n_classes()
     }
 
     pub fn n_classes(&self) -> usize {
-        self.n_classes
+        self.whole.n_classes
     }
 
     /// Of every class, row after row, `N × C`.
     pub fn logits(&self) -> &[f32] {
-        &self.logits
+        &self.whole.logits[self.cells.clone()]
     }
 
     /// Of every class, row after row, `N × C`.
     pub fn probabilities(&self) -> &[f32] {
-        &self.probabilities
+        &self.whole.probabilities[self.cells.clone()]
     }
 
     /// Each row's most probable class; the lowest of equals.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = u32> {
-        self.probabilities.chunks_exact(self.n_classes).map(best)
+        self.probabilities().chunks_exact(self.n_classes()).map(best)
+    }
+}
+
+impl PartialEq for Outputs {
+    fn eq(&self, other: &Self) -> bool {
+        (self.n_classes(), self.logits()) == (other.n_classes(), other.logits())
     }
 }
 

@@ -81,6 +81,10 @@ impl Batch {
         all + hidden + n_masks * size_of::<Mask>() as u128 + 9 * capacity as u128
     }
 
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     pub fn capacity(&self) -> usize {
         self.capacity
     }

@@ -11,21 +11,22 @@ use super::{Features, Mlp, Samples, Shape};
 /// Buffers to answer rows with. A row's answer does not depend on how many are taken at a time, on its neighbours, or on
 /// the instruction set.
 #[derive(Debug)]
-pub struct Forward(Way);
-
-#[derive(Debug)]
-enum Way {
-    One(Row),
-    Blocks(Block),
+pub struct Forward {
+    /// For a row that comes alone.
+    row: Row,
+    /// For several, which read the weights once: as large as was needed at most so far.
+    block: Option<Block>,
 }
 
 impl Forward {
-    /// For so many rows: [`BLOCK`] of them, or all if they are fewer, read the weights once.
-    pub fn new(shape: &Shape, n_rows: usize) -> Self {
-        Self(match n_rows {
-            0 | 1 => Way::One(Row::new(shape)),
-            _ => Way::Blocks(Block::new(shape, n_rows.min(BLOCK))),
-        })
+    pub fn new(shape: &Shape) -> Self {
+        Self { row: Row::new(shape), block: None }
+    }
+
+    /// Bytes the buffers take.
+    pub fn size_bytes(&self) -> u128 {
+        let Self { row, block } = self;
+        row.size_bytes() + block.as_ref().map_or(0, Block::size_bytes)
     }
 
     /// Writes the logits of every row to `logits`, `N × C` for `N × D` features.
@@ -37,17 +38,18 @@ impl Forward {
         let (d, c) = (mlp.shape().n_features(), mlp.shape().n_classes());
         let n_rows = logits.len() / c;
         assert_eq!((features.len(), logits.len()), (n_rows * d, n_rows * c), "logits do not fit the rows");
-        let at_a_time = match &self.0 {
-            Way::One(_) => 1,
-            Way::Blocks(block) => block.batch.capacity(),
-        };
+        if n_rows == 1 {
+            return self.row.logits(mlp, features, logits);
+        }
+        let at_a_time = n_rows.min(BLOCK);
+        let is_enough = |block: &Block| block.batch.capacity() >= at_a_time;
+        let fresh = || Block::new(mlp.shape(), at_a_time.next_power_of_two());
+        let block = self.block.take().filter(is_enough).unwrap_or_else(fresh);
+        let block = self.block.insert(block);
         for (step, logits) in logits.chunks_mut(at_a_time * c).enumerate() {
             let first = step * at_a_time;
             let features = features.slice(first * d..(first + logits.len() / c) * d);
-            match &mut self.0 {
-                Way::One(row) => row.logits(mlp, features, logits),
-                Way::Blocks(block) => block.logits(mlp, features, logits),
-            }
+            block.logits(mlp, features, logits);
         }
     }
 }
@@ -65,6 +67,11 @@ impl Row {
         let widest = shape.widths.iter().copied().max().unwrap_or_default();
         let buffer = || Buffer::zeroed(Panels::new(1, widest).size());
         Self { terms: vec![Term::default(); widest], activations: [buffer(), buffer()] }
+    }
+
+    fn size_bytes(&self) -> u128 {
+        let floats = self.activations.iter().map(|buffer| buffer.len() as u128);
+        size_of_val(self.terms.as_slice()) as u128 + floats.map(Buffer::size_bytes).sum::<u128>()
     }
 
     fn logits(&mut self, mlp: &Mlp, features: Features<'_>, logits: &mut [f32]) {
@@ -105,6 +112,10 @@ impl Block {
         Self { batch: Batch::new(shape, n_rows), rows: (0..n_rows as u32).collect(), labels: vec![0; n_rows] }
     }
 
+    fn size_bytes(&self) -> u128 {
+        Batch::size_bytes(self.batch.shape(), self.batch.capacity())
+    }
+
     fn logits(&mut self, mlp: &Mlp, features: Features<'_>, logits: &mut [f32]) {
         let (d, c) = (mlp.shape().n_features(), mlp.shape().n_classes());
         let n = logits.len() / c;
@@ -137,7 +148,7 @@ mod tests {
     /// Probabilities of one row.
     fn answer(mlp: &Mlp, x: &[f32]) -> Vec<f32> {
         let mut answer = vec![0.0; mlp.shape().n_classes()];
-        Forward::new(mlp.shape(), 1).logits(mlp, Features::F32(x), &mut answer);
+        Forward::new(mlp.shape()).logits(mlp, Features::F32(x), &mut answer);
         probabilities(&mut answer, mlp.shape().n_classes());
         answer
     }
@@ -168,12 +179,18 @@ mod tests {
             let bytes: Vec<u8> =
                 (0..n_rows * d).map(|i| (i * 37 % 256) as u8 * u8::from(i % 3 > 0)).collect();
             let floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) * (1.0 / 255.0)).collect();
-            let mut many = vec![0.0; n_rows * c];
-            Forward::new(mlp.shape(), n_rows).logits(&mlp, Features::U8(&bytes), &mut many);
+            let mut forward = Forward::new(mlp.shape());
             let mut single = vec![0.0; n_rows * c];
-            Forward::new(mlp.shape(), 1).logits(&mlp, Features::F32(&floats), &mut single);
-            assert_eq!(many, single);
-            for (row, logits) in many.chunks_exact_mut(c).enumerate() {
+            for (x, logits) in floats.chunks_exact(d).zip(single.chunks_exact_mut(c)) {
+                forward.logits(&mlp, Features::F32(x), logits);
+            }
+            // what is left in the buffers from more rows, or from others, does not matter
+            for n in [2, 33, n_rows, 1, n_rows].map(|n| n.min(n_rows)) {
+                let mut many = vec![0.0; n * c];
+                forward.logits(&mlp, Features::U8(&bytes[..n * d]), &mut many);
+                assert_eq!(many, single[..n * c]);
+            }
+            for (row, logits) in single.chunks_exact_mut(c).enumerate() {
                 probabilities(logits, c);
                 assert_eq!(logits, answer(&mlp, &floats[row * d..][..d]));
             }
