@@ -3,16 +3,22 @@
 use super::error::{Code, Problem};
 use super::state::AppState;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use futures_util::future::CatchUnwind;
+use pin_project_lite::pin_project;
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tower::{Layer, Service};
+use tracing::instrument::Instrumented;
 use tracing::{Instrument, Level, Span};
 use uuid::{Builder, Uuid};
 
@@ -24,32 +30,107 @@ const QUIET: [&str; 4] =
 /// A caller's own request id longer than this is replaced.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Outermost middleware.
-pub async fn frame(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let _in_flight = InFlight::enter(&app);
-    let seen = Seen::of(&request);
-    // a line for every prediction would cost more than the prediction
-    let is_quiet = QUIET.contains(&seen.route());
-    let span = if is_quiet { Span::none() } else { seen.span() };
-    let mut response = answered(request, next).instrument(span.clone()).await;
+/// Puts the frame around routes: the outermost layer.
+#[derive(Clone, Debug)]
+pub struct Frame(AppState);
 
-    let is_error = response.status().is_client_error() || response.status().is_server_error();
-    if is_error {
-        response = with_problem_body(response, seen.uri.path(), seen.id());
+impl Frame {
+    pub fn new(app: AppState) -> Self {
+        Self(app)
     }
-    app.telemetry.answered(&seen.method, seen.route.as_ref(), response.status(), seen.started.elapsed());
-    if !is_quiet {
-        span.in_scope(|| log(&response, &seen));
-    } else if is_error || tracing::enabled!(Level::DEBUG) {
-        seen.span().in_scope(|| log(&response, &seen));
+}
+
+impl<S> Layer<S> for Frame {
+    type Service = Framed<S>;
+
+    fn layer(&self, routes: S) -> Framed<S> {
+        Framed { app: self.0.clone(), routes }
     }
-    let headers = response.headers_mut();
-    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
-    headers.insert(REQUEST_ID, seen.id);
-    response
+}
+
+/// Routes within the frame.
+#[derive(Clone, Debug)]
+pub struct Framed<S> {
+    app: AppState,
+    routes: S,
+}
+
+impl<S> Service<Request> for Framed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Framing<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.routes.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Framing<S::Future> {
+        let in_flight = InFlight::enter(self.app.clone());
+        let seen = Seen::of(&request);
+        // a line for every prediction would cost more than the prediction
+        let is_quiet = QUIET.contains(&seen.route());
+        let span = if is_quiet { Span::none() } else { seen.span() };
+        // a panic leaves nothing behind but what locks, atomics and transactions guard
+        let answer = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
+        Framing { answer: answer.instrument(span), around: Around { in_flight, seen, is_quiet } }
+    }
+}
+
+pin_project! {
+    /// A request on its way to its answer. A named type, as it lives in every request: what `async` makes would be boxed.
+    #[derive(Debug)]
+    pub struct Framing<F> {
+        #[pin]
+        answer: Instrumented<CatchUnwind<AssertUnwindSafe<F>>>,
+        around: Around,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Framing<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let answer = ready!(this.answer.as_mut().poll(context));
+        let response = answer.unwrap_or_else(|panic| Ok(panicked(&*panic)));
+        Poll::Ready(response.map(|response| this.around.close(response, this.answer.span())))
+    }
+}
+
+/// What a request has around it.
+#[derive(Debug)]
+struct Around {
+    in_flight: InFlight,
+    seen: Seen,
+    is_quiet: bool,
+}
+
+impl Around {
+    /// Makes an answer out of what a route said, and tells of it.
+    fn close(&self, mut response: Response, span: &Span) -> Response {
+        let Self { in_flight: InFlight(app), seen, is_quiet } = self;
+        let is_error = response.status().is_client_error() || response.status().is_server_error();
+        if is_error {
+            response = with_problem_body(response, seen.uri.path(), seen.id());
+        }
+        app.telemetry.answered(&seen.method, seen.route.as_ref(), response.status(), seen.started.elapsed());
+        if !is_quiet {
+            span.in_scope(|| log(&response, seen));
+        } else if is_error || tracing::enabled!(Level::DEBUG) {
+            seen.span().in_scope(|| log(&response, seen));
+        }
+        let headers = response.headers_mut();
+        headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
+        headers.insert(REQUEST_ID, seen.id.clone());
+        response
+    }
 }
 
 /// What is told of a request behind its answer.
+#[derive(Debug)]
 struct Seen {
     id: HeaderValue,
     method: Method,
@@ -82,24 +163,18 @@ impl Seen {
     }
 }
 
-/// The handler's answer; should it panic, a problem like any other.
-async fn answered(request: Request, next: Next) -> Response {
-    // a panic leaves nothing behind but what locks, atomics and transactions guard
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answer.unwrap_or_else(|panic| panicked(&*panic))
-}
-
 /// Counts a request until its answer is ready, so that shutdown knows what it waits for.
-struct InFlight<'a>(&'a AppState);
+#[derive(Debug)]
+struct InFlight(AppState);
 
-impl<'a> InFlight<'a> {
-    fn enter(app: &'a AppState) -> Self {
+impl InFlight {
+    fn enter(app: AppState) -> Self {
         app.in_flight.fetch_add(1, Ordering::SeqCst);
         Self(app)
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
@@ -235,7 +310,7 @@ mod tests {
             .route("/boom", get(boom))
             .route("/slow", get(std::future::pending::<&str>))
             .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_millis(5)))
-            .layer(axum::middleware::from_fn_with_state(app.clone(), frame));
+            .layer(Frame::new(app.clone()));
         let answer = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = answer.status();
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");

@@ -50,6 +50,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
+use frame::Frame;
 use std::time::Duration;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -223,5 +224,5 @@ fn reserve_router(state: AppState) -> Router {
 
 /// What surrounds every request.
 fn framed(routes: Router<AppState>, state: AppState) -> Router {
-    routes.layer(from_fn_with_state(state.clone(), frame::frame)).with_state(state)
+    routes.layer(Frame::new(state.clone())).with_state(state)
 }
