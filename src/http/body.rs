@@ -6,10 +6,12 @@ use super::{MIB, PREDICT_BODY_LIMIT};
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, poll};
 use http_body_util::LengthLimitError;
 use std::error::Error;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -72,7 +74,11 @@ impl FromRequest<AppState> for PredictBytes {
 
 /// A body that trickles in is waited for only so long: whoever sends it holds what the request has been given.
 async fn whole(body: Body, limit: usize, budget: &Budget, patience: Duration) -> Result<Bytes, Problem> {
-    let read = read(body, limit, budget);
+    let mut read = pin!(read(body, limit, budget));
+    // most bodies have come with their head: no clock is set for them
+    if let Poll::Ready(body) = poll!(read.as_mut()) {
+        return body;
+    }
     tokio::time::timeout(patience, read).await.unwrap_or_else(|_| {
         Err(Problem::new(
             Code::RequestTimeout,

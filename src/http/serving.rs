@@ -15,6 +15,12 @@ pub async fn served(app: &AppState, reference: &str) -> Result<Arc<Loaded>, Prob
     if let Some(loaded) = app.engine.inference.recall(reference, generation) {
         return Ok(loaded);
     }
+    // rare, and larger than all the rest of a request's state, which is moved about
+    Box::pin(looked_up(app, reference, generation)).await
+}
+
+/// The same, from the registry of this generation or a later one.
+async fn looked_up(app: &AppState, reference: &str, generation: u64) -> Result<Arc<Loaded>, Problem> {
     let version = models::resolve(app, reference).await?;
     let loaded = models::load(app, &version).await?;
     app.engine.inference.remember(reference, generation, &loaded);
