@@ -4,9 +4,10 @@
 //! version).
 
 use super::error::Problem;
+use super::order::ascii;
 use super::state::AppState;
 use axum::extract::{MatchedPath, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -20,6 +21,9 @@ use std::time::{Duration, Instant};
 
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// The parts of a prediction's time in milliseconds (W3C Server Timing).
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -101,6 +105,21 @@ pub struct Spent {
     pub load: Duration,
     /// Waiting for a thread, where rows take long, and computing.
     pub infer: Duration,
+}
+
+impl Spent {
+    /// As [`SERVER_TIMING`] tells it.
+    pub fn server_timing(&self) -> HeaderValue {
+        let mut timing = String::with_capacity(64);
+        for (name, spent) in [("parse", self.parse), ("load", self.load), ("infer", self.infer)] {
+            let separator = if timing.is_empty() { "" } else { ", " };
+            // more than an hour: a request does not take so long
+            let micros = u32::try_from(spent.as_micros()).unwrap_or(u32::MAX);
+            timing.extend([separator, name, ";dur=", itoa::Buffer::new().format(micros / 1_000), "."]);
+            timing.extend([100, 10, 1].map(|place| char::from(b'0' + (micros / place % 10) as u8)));
+        }
+        ascii(&timing)
+    }
 }
 
 /// Tells the parts of a prediction's time apart: each goes from the end of the one before.
@@ -212,4 +231,19 @@ pub async fn get_metrics(State(app): State<AppState>) -> Result<Response, Proble
     let mut body = String::new();
     text::encode(&mut body, &telemetry.registry).map_err(Problem::internal)?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timings_are_in_milliseconds() {
+        let spent = Spent {
+            parse: Duration::from_micros(1_507),
+            load: Duration::from_nanos(900),
+            infer: Duration::from_millis(12_340),
+        };
+        assert_eq!(spent.server_timing(), "parse;dur=1.507, load;dur=0.000, infer;dur=12340.000");
+    }
 }

@@ -161,3 +161,78 @@ impl Cache {
         self.entries.iter().map(|entry| entry.size_bytes).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::loaded::tests::model;
+    use super::*;
+    use crate::domain::Origin;
+    use chrono::Utc;
+    use futures_util::future::join_all;
+    use tempfile::TempDir;
+
+    fn version(id: Uuid, digest: &str, size_bytes: u64) -> Version {
+        Version {
+            id,
+            model: "m".parse().unwrap(),
+            number: 1,
+            origin: Origin::Import,
+            parent: None,
+            digest: digest.to_owned(),
+            size_bytes,
+            metrics: serde_json::Value::Null,
+            created_at: Utc::now(),
+            revoked_at: None,
+            replacement: None,
+        }
+    }
+
+    fn inference() -> (Inference, TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (Inference::new(Artifacts::open(dir.path()).unwrap()), dir)
+    }
+
+    #[tokio::test]
+    async fn a_version_is_read_once_however_many_ask_and_a_failed_reading_is_tried_again() {
+        let (inference, dir) = inference();
+        let id = Uuid::now_v7();
+        assert!(inference.load(&version(id, "sha256:00", 1)).await.is_err(), "it is not there yet");
+
+        let (digest, size_bytes) = inference.artifacts.models.put(id, &model()).unwrap();
+        let version = version(id, &digest, size_bytes);
+        let asked = join_all((0..8).map(|_| inference.load(&version))).await;
+        let loaded: Vec<_> = asked.into_iter().map(Result::unwrap).collect();
+        assert!(loaded.iter().all(|one| std::ptr::eq::<Network>(&***one, &**loaded[0])));
+
+        drop(dir);
+        let later = inference.load(&version).await.unwrap();
+        assert!(std::ptr::eq::<Network>(&**later, &**loaded[0]), "the disk is not needed again");
+        inference.forget(id);
+        assert!(inference.load(&version).await.is_err(), "it is");
+    }
+
+    #[test]
+    fn those_not_asked_for_longest_make_room_and_references_to_them_are_forgotten() {
+        let (inference, _dir) = inference();
+        let ids: Vec<Uuid> = (0..=MAX_LOADED).map(|_| Uuid::now_v7()).collect();
+        let remember = |id, reference| {
+            inference.warm(id, 1, &model());
+            let network = Arc::new(Network::new(model()));
+            let loaded = Arc::new(Loaded::new(version(id, "", 1).to_ref(), network));
+            inference.remember(reference, 0, &loaded);
+        };
+        remember(ids[0], "first");
+        remember(ids[1], "second");
+        ids[2..MAX_LOADED].iter().for_each(|&id| inference.warm(id, 1, &model()));
+        assert_eq!(inference.recall("first", 0).unwrap().version.id, ids[0], "now it is the last to go");
+
+        inference.lock().slot(ids[MAX_LOADED], 1);
+        assert!(inference.recall("second", 0).is_none());
+        assert!(inference.recall("first", 0).is_some());
+        assert!(inference.recall("first", 1).is_none(), "it may mean another by now");
+        assert_eq!(inference.in_memory(), (MAX_LOADED, MAX_LOADED as u64));
+
+        inference.lock().slot(Uuid::now_v7(), MAX_LOADED_BYTES + 1);
+        assert_eq!(inference.in_memory().0, 1, "one that is too large has the memory for itself");
+    }
+}

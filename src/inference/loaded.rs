@@ -113,16 +113,20 @@ pub(super) mod tests {
     use crate::nn::Shape;
     use std::collections::BTreeMap;
 
-    /// Two inputs, three classes.
     pub(crate) fn network() -> Network {
+        Network::new(model())
+    }
+
+    /// Two inputs, three classes.
+    pub(crate) fn model() -> Model {
         let shape = Shape { widths: vec![2, 5, 3], output_relu: false };
         let params: Vec<f32> = (0..shape.n_params()).map(|i| (i * 7 % 11) as f32 / 11.0 - 0.5).collect();
-        Network::new(Model {
+        Model {
             mlp: Mlp::from_params(shape, &params),
             input: InputSpec::Vector { n_features: 2, columns: None },
             class_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
             lineage: BTreeMap::new(),
-        })
+        }
     }
 
     #[test]

@@ -162,7 +162,9 @@ async fn tensors_say_what_predictions_say() {
 
     let nested = json!({ "name": "input", "shape": [2, 784], "datatype": "FP32", "data": [first, second] });
     let request = json!({ "id": "seven", "inputs": [nested] });
-    let answer = app.post(INFER, &request).await.json();
+    let answer = app.post(INFER, &request).await;
+    assert!(answer.header("server-timing").contains("infer;dur="));
+    let answer = answer.json();
     assert_eq!(answer["model_name"], "digits");
     assert_eq!(answer["model_version"], "1");
     assert_eq!(answer["id"], "seven");

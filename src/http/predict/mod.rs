@@ -12,7 +12,7 @@ use super::extract::{ApiPath, ApiQuery, ContentType, Object, from_json, negotiat
 use super::order::ascii;
 use super::serving;
 use super::state::AppState;
-use super::telemetry::Stopwatch;
+use super::telemetry::{SERVER_TIMING, Stopwatch};
 use crate::inference::Loaded;
 use answer::{PredictView, PredictionView, Predictions};
 use axum::body::Body;
@@ -22,7 +22,6 @@ use axum::response::{IntoResponse, Response};
 use bulk::{Incoming, Outgoing};
 use input::Input;
 use request::{PredictQuery, PredictRequest, Wanted, one_model};
-use std::time::Duration;
 
 const JSON: &str = "application/json";
 const NPY: &str = "application/x-npy";
@@ -175,14 +174,13 @@ async fn answer(
 
     let spent = watch.spent;
     app.telemetry.predicted(outputs.n_rows(), spent);
-    let timing = server_timing(&[("parse", spent.parse), ("load", spent.load), ("infer", spent.infer)]);
     let body = if accepted == NPY {
         answer::npy(&outputs, query.output.unwrap_or_default())
     } else {
         answer::json(&loaded, Predictions { outputs: &outputs, seen: seen.as_ref(), parts, input: spec })
     };
     let headers =
-        [(header::CONTENT_TYPE, HeaderValue::from_static(accepted)), (SERVER_TIMING, ascii(&timing))];
+        [(header::CONTENT_TYPE, HeaderValue::from_static(accepted)), (SERVER_TIMING, spent.server_timing())];
     let mut response = (headers, body).into_response();
     if accepted == NPY {
         response.headers_mut().extend([model_version(&loaded)]);
@@ -213,8 +211,6 @@ fn model_version(loaded: &Loaded) -> (HeaderName, HeaderValue) {
     (MODEL_VERSION, ascii(&format!("{}:{}", loaded.version.model, loaded.version.version)))
 }
 
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-
 /// Whether what is asked for can stand in an answer of this type.
 fn fits(query: &PredictQuery, accepted: &str) -> Result<(), Problem> {
     let (pointer, detail) = match accepted {
@@ -227,28 +223,4 @@ fn fits(query: &PredictQuery, accepted: &str) -> Result<(), Problem> {
         _ => return Ok(()),
     };
     Err(Problem::parameter(pointer, detail))
-}
-
-/// `Server-Timing`, in milliseconds.
-fn server_timing(parts: &[(&str, Duration)]) -> String {
-    let mut timing = String::with_capacity(64);
-    for (name, spent) in parts {
-        let separator = if timing.is_empty() { "" } else { ", " };
-        // a day is more than a request can take, and fits
-        let micros = u32::try_from(spent.as_micros()).unwrap_or(u32::MAX);
-        timing.extend([separator, name, ";dur=", itoa::Buffer::new().format(micros / 1_000), "."]);
-        timing.extend([100, 10, 1].map(|place| char::from(b'0' + (micros / place % 10) as u8)));
-    }
-    timing
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timings_are_in_milliseconds() {
-        let parts = [("parse", Duration::from_micros(1_507)), ("infer", Duration::from_nanos(900))];
-        assert_eq!(server_timing(&parts), "parse;dur=1.507, infer;dur=0.000");
-    }
 }

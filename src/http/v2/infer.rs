@@ -6,7 +6,7 @@ use super::super::extract::{ApiPath, ContentType, negotiate};
 use super::super::order::ascii;
 use super::super::serving;
 use super::super::state::AppState;
-use super::super::telemetry::Stopwatch;
+use super::super::telemetry::{SERVER_TIMING, Stopwatch};
 use super::answer::{InferResponse, write};
 use super::body::{Framing, HEADER, HEADER_NAME};
 use super::request::{InferRequest, Request};
@@ -31,7 +31,8 @@ const BINARY: &str = "application/octet-stream";
     request_body(content((InferRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 200, description = "The tensors",
                content((InferResponse = "application/json"), (Vec<u8> = "application/octet-stream")),
-               headers(("Inference-Header-Content-Length" = u64, description = "Where tensors follow the JSON")))))]
+               headers(("Inference-Header-Content-Length" = u64, description = "Where tensors follow the JSON"),
+                       ("Server-Timing" = String, description = "Milliseconds to parse, load and infer")))))]
 pub async fn infer(
     State(app): State<AppState>,
     ApiPath(reference): ApiPath<String>,
@@ -49,7 +50,8 @@ pub async fn infer(
     request_body(content((InferRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 200, description = "The tensors",
                content((InferResponse = "application/json"), (Vec<u8> = "application/octet-stream")),
-               headers(("Inference-Header-Content-Length" = u64, description = "Where tensors follow the JSON")))))]
+               headers(("Inference-Header-Content-Length" = u64, description = "Where tensors follow the JSON"),
+                       ("Server-Timing" = String, description = "Milliseconds to parse, load and infer")))))]
 pub async fn infer_version(
     State(app): State<AppState>,
     ApiPath((name, number)): ApiPath<(String, u32)>,
@@ -77,10 +79,12 @@ async fn answer(
     watch.parsed();
     let outputs = serving::infer(&loaded, rows).await?;
     watch.inferred();
-    app.telemetry.predicted(outputs.n_rows(), watch.spent);
+    let spent = watch.spent;
+    app.telemetry.predicted(outputs.n_rows(), spent);
     let body = write(&loaded.version, &loaded.model.class_names, id, &outputs, &wanted);
     let media_type = HeaderValue::from_static(if body.json_length.is_some() { BINARY } else { JSON });
-    let mut response = ([(header::CONTENT_TYPE, media_type)], body.bytes).into_response();
+    let headers = [(header::CONTENT_TYPE, media_type), (SERVER_TIMING, spent.server_timing())];
+    let mut response = (headers, body.bytes).into_response();
     if let Some(length) = body.json_length {
         response.headers_mut().insert(HEADER_NAME, ascii(&length.to_string()));
     }
