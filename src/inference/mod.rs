@@ -43,10 +43,10 @@ impl Rows {
         let (mut bytes, mut floats) = (Vec::new(), Vec::new());
         for rows in all {
             match rows {
-                Self::U8(values) => bytes.extend_from_slice(values),
-                Self::F32(values) => floats.extend_from_slice(values),
+                Self::U8(values) => bytes.push(values.as_ref()),
+                Self::F32(values) => floats.push(values.as_slice()),
             }
         }
-        if floats.is_empty() { Self::U8(bytes.into()) } else { Self::F32(floats) }
+        if floats.is_empty() { Self::U8(bytes.concat().into()) } else { Self::F32(floats.concat()) }
     }
 }
