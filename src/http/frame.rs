@@ -61,13 +61,13 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Framing<S::Future>;
+    type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.routes.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Framing<S::Future> {
+    fn call(&mut self, request: Request) -> Answering<S::Future> {
         let in_flight = InFlight::enter(self.app.clone());
         let seen = Seen::of(&request);
         // a line for every prediction would cost more than the prediction
@@ -75,21 +75,21 @@ where
         let span = if is_quiet { Span::none() } else { seen.span() };
         // a panic leaves nothing behind but what locks, atomics and transactions guard
         let answer = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
-        Framing { answer: answer.instrument(span), around: Around { in_flight, seen, is_quiet } }
+        Answering { answer: answer.instrument(span), around: Around { in_flight, seen, is_quiet } }
     }
 }
 
 pin_project! {
     /// A request on its way to its answer. A named type, as it lives in every request: what `async` makes would be boxed.
     #[derive(Debug)]
-    pub struct Framing<F> {
+    pub struct Answering<F> {
         #[pin]
         answer: Instrumented<CatchUnwind<AssertUnwindSafe<F>>>,
         around: Around,
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Future for Framing<F> {
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Answering<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

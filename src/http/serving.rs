@@ -15,7 +15,7 @@ pub async fn served(app: &AppState, reference: &str) -> Result<Arc<Loaded>, Prob
     if let Some(loaded) = app.engine.inference.recall(reference, generation) {
         return Ok(loaded);
     }
-    // rare, and larger than all the rest of a request's state, which is moved about
+    // rare, and half of what every request would carry about
     Box::pin(looked_up(app, reference, generation)).await
 }
 
