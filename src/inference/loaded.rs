@@ -18,8 +18,8 @@ const MAX_KEPT_BYTES: u128 = 1 << 20;
 #[derive(Debug)]
 pub struct Network {
     pub model: Model,
-    /// Buffers to answer rows with: as many as were needed at the same time.
-    idle: Mutex<Vec<Forward>>,
+    /// Buffers to answer rows with, while nobody does.
+    idle: Mutex<Option<Forward>>,
     pub(super) queue: Queue,
 }
 
@@ -82,11 +82,11 @@ impl Network {
     /// If `rows` is not a whole number of rows.
     pub fn answer(&self, rows: &Rows) -> Outputs {
         let mut logits = vec![0.0; self.n_rows(rows) * self.n_classes()];
-        let idle = self.idle().pop();
+        let idle = self.idle().take();
         let mut forward = idle.unwrap_or_else(|| Forward::new(self.mlp().shape()));
         forward.logits(self.mlp(), rows.features(), &mut logits);
         if forward.size_bytes() <= MAX_KEPT_BYTES {
-            self.idle().push(forward);
+            *self.idle() = Some(forward);
         }
         Outputs::new(logits, self.n_classes())
     }
@@ -100,8 +100,8 @@ impl Network {
         &self.model.mlp
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Forward>> {
-        // nothing is left half done by a push or a pop
+    fn idle(&self) -> MutexGuard<'_, Option<Forward>> {
+        // nothing is left half done
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -60,7 +60,8 @@ impl Outputs {
 
 impl PartialEq for Outputs {
     fn eq(&self, other: &Self) -> bool {
-        (self.n_classes(), self.logits()) == (other.n_classes(), other.logits())
+        let logits = (self.n_classes(), self.logits()) == (other.n_classes(), other.logits());
+        logits && self.probabilities() == other.probabilities()
     }
 }
 

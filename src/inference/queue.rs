@@ -1,8 +1,8 @@
 //! Requests that ask the same network at the same time are answered together, which reads its weights once; there is no
 //! timer that waits for company.
 //!
-//! Rows that take [little time](answer_here) are answered by the first who asks, for all who come before it gets its turn
-//! again. Rows that take [long](answer_elsewhere) are answered off the async threads: a request that finds a thread free is
+//! Rows that take [little time](answer_here) are answered by the first who asks, for all who join it before it gets its
+//! turn again, a block at most. Rows that take [long](answer_elsewhere) are answered off the async threads: a request that finds a thread free is
 //! begun at once; while all are at work, requests wait in line, and a thread that gets free takes as many of them as fill a
 //! block. Whoever has gone meanwhile is passed over.
 
@@ -24,8 +24,37 @@ pub struct Overloaded;
 /// Requests that wait for a network.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    short: Mutex<VecDeque<Job>>,
+    /// Whom the next short request may join.
+    short: Mutex<Arc<Crowd>>,
     long: Mutex<Waiting>,
+}
+
+/// Requests that are answered by the first of them.
+#[derive(Debug, Default)]
+struct Crowd(Mutex<Joined>);
+
+#[derive(Debug, Default)]
+struct Joined {
+    jobs: VecDeque<Job>,
+    n_rows: usize,
+}
+
+impl Crowd {
+    /// Joins those who wait for the first of them, or gives the job back when there is nobody, or no room for more.
+    fn join(&self, job: Job, n_rows: usize) -> Result<(), Job> {
+        let mut joined = lock(&self.0);
+        if joined.jobs.is_empty() || joined.n_rows + n_rows > BLOCK {
+            return Err(job);
+        }
+        joined.n_rows += n_rows;
+        joined.jobs.push_back(job);
+        Ok(())
+    }
+
+    /// Everybody who has joined. From now on, nobody can.
+    fn end(&self) -> VecDeque<Job> {
+        std::mem::take(&mut lock(&self.0).jobs)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -67,16 +96,12 @@ impl Queue {
         block
     }
 
-    /// Joins the short requests; true for the first, which is to answer for those that come.
-    fn join(&self, job: Job) -> bool {
-        let mut jobs = lock(&self.short);
-        jobs.push_back(job);
-        jobs.len() == 1
-    }
-
-    /// Everybody who has joined: who comes now is the first again.
-    fn joined(&self) -> VecDeque<Job> {
-        std::mem::take(&mut lock(&self.short))
+    /// Joins those who will be answered soon; whoever finds nobody to join is the first of a new crowd, and answers for it.
+    fn join(&self, job: Job, n_rows: usize) -> Option<Arc<Crowd>> {
+        let mut latest = lock(&self.short);
+        let job = latest.join(job, n_rows).err()?;
+        *latest = Arc::new(Crowd(Mutex::new(Joined { jobs: [job].into(), n_rows })));
+        Some(Arc::clone(&latest))
     }
 }
 
@@ -105,19 +130,23 @@ fn block(jobs: &mut VecDeque<Job>, n_features: usize) -> Option<Vec<Job>> {
     (!taken.is_empty()).then_some(taken)
 }
 
-/// Answers rows on this thread, together with those whose requests are ready to be read now. Dropped, the rows are not
+/// Answers rows on an async thread, together with those whose requests are ready to be read now. Dropped, the rows are not
 /// answered if they were not begun.
 ///
-/// Alone, this costs a look at the sockets. In a crowd it saves more than the weights: what reads requests, what answers
-/// rows and what writes answers stay in the caches while they do so for one client after the other.
+/// In a crowd this saves more than the weights: what reads requests, what answers rows and what writes answers stay in the
+/// caches while they do so for one client after the other.
 ///
 /// # Panics
 ///
 /// If the network does.
 pub(super) async fn answer_here(network: &Network, rows: Rows) -> Outputs {
+    // dropped behind the receiver: by then, whoever leaves counts as gone
+    let turn;
     let (answer, answered) = oneshot::channel();
-    if network.queue.join(Job { rows, answer }) {
-        let turn = Turn(network);
+    let n_rows = network.n_rows(&rows);
+    if let Some(crowd) = network.queue.join(Job { rows, answer }, n_rows) {
+        turn = Turn { network, crowd };
+        // what else is ready goes first, and what the sockets have by then
         tokio::task::yield_now().await;
         drop(turn);
     }
@@ -125,12 +154,15 @@ pub(super) async fn answer_here(network: &Network, rows: Rows) -> Outputs {
 }
 
 /// Answers everybody who has joined when it ends, even if the request it was given to is dropped before.
-struct Turn<'a>(&'a Network);
+struct Turn<'a> {
+    network: &'a Network,
+    crowd: Arc<Crowd>,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let Self(network) = self;
-        let mut jobs = network.queue.joined();
+        let Self { network, crowd } = self;
+        let mut jobs = crowd.end();
         while let Some(block) = block(&mut jobs, network.n_features()) {
             answer_together(network, block);
         }
@@ -190,6 +222,7 @@ fn answer_all(network: &Network, jobs: Vec<Job>) {
 mod tests {
     use super::super::loaded::tests::network;
     use super::*;
+    use futures_util::future::join_all;
     use futures_util::poll;
     use std::task::Poll;
 
@@ -254,25 +287,44 @@ mod tests {
     #[tokio::test]
     async fn short_requests_of_one_moment_are_answered_by_the_first_of_them_even_if_it_leaves() {
         let network = network();
-        let mut asked: Vec<_> = [1, 2, 63, 1].map(|n| Box::pin(answer_here(&network, rows(n)))).into();
-        for one in &mut asked {
-            assert!(poll!(one).is_pending(), "the others may come yet");
+        let ask = |n| Box::pin(answer_here(&network, rows(n)));
+        let mut asked: Vec<_> = [1, 2, 61].map(ask).into();
+        // more than a block has room for: the first of another
+        let mut other = ask(1);
+        for one in asked.iter_mut().chain([&mut other]) {
+            assert!(poll!(one).is_pending(), "there may be more to come");
         }
-        assert_eq!(lock(&network.queue.short).len(), 4);
         // its client has hung up
         drop(asked.remove(0));
-        for (one, n) in asked.iter_mut().zip([2, 63, 1]) {
+        for (one, n) in asked.iter_mut().zip([2, 61]) {
             assert_eq!(poll!(one), Poll::Ready(network.answer(&rows(n))));
         }
-        assert_eq!(
-            answer_here(&network, rows(3)).await,
-            network.answer(&rows(3)),
-            "the next is the first again"
-        );
+        let mut late = ask(5);
+        assert!(poll!(&mut late).is_pending());
+        assert_eq!(poll!(&mut other), Poll::Ready(network.answer(&rows(1))));
+        assert_eq!(poll!(&mut late), Poll::Ready(network.answer(&rows(5))), "it had joined the other");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn each_of_many_on_several_threads_gets_its_own_answer() {
+        let network = Arc::new(network());
+        for _ in 0..20 {
+            let all = (1..40).map(|n| {
+                let network = Arc::clone(&network);
+                let rows = Rows::F32((0..2 * (n % 7 + 1)).map(|i| (i * n) as f32).collect());
+                tokio::spawn(
+                    async move { (answer_here(&network, rows.clone()).await, network.answer(&rows)) },
+                )
+            });
+            for one in join_all(all).await {
+                let (answered, alone) = one.unwrap();
+                assert_eq!(answered, alone);
+            }
+        }
     }
 
     #[tokio::test]
-    async fn a_panic_is_met_by_those_it_was_for_and_nobody_else() {
+    async fn a_panic_over_one_block_is_not_met_by_the_next() {
         let network = Arc::new(network());
         let ask = |rows| {
             let network = Arc::clone(&network);
@@ -290,7 +342,7 @@ mod tests {
             let network = Arc::clone(&network);
             tokio::spawn(async move { (n, answer_elsewhere(&network, rows(n)).await.unwrap()) })
         });
-        for one in futures_util::future::join_all(all).await {
+        for one in join_all(all).await {
             let (n, outputs) = one.unwrap();
             assert_eq!(outputs, network.answer(&rows(n)));
         }

@@ -41,7 +41,7 @@ impl Forward {
         if n_rows == 1 {
             return self.row.logits(mlp, features, logits);
         }
-        let at_a_time = n_rows.min(BLOCK);
+        let at_a_time = n_rows.clamp(1, BLOCK);
         let is_enough = |block: &Block| block.batch.capacity() >= at_a_time;
         let fresh = || Block::new(mlp.shape(), at_a_time.next_power_of_two());
         let block = self.block.take().filter(is_enough).unwrap_or_else(fresh);
