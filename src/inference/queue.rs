@@ -2,9 +2,9 @@
 //! timer that waits for company.
 //!
 //! Rows that take [little time](answer_here) are answered by the first who asks, for all who join it before it gets its
-//! turn again, a block at most. Rows that take [long](answer_elsewhere) are answered off the async threads: a request that finds a thread free is
-//! begun at once; while all are at work, requests wait in line, and a thread that gets free takes as many of them as fill a
-//! block. Whoever has gone meanwhile is passed over.
+//! turn again, a block at most. Rows that take [long](answer_elsewhere) are answered off the async threads: a request that
+//! finds a thread free is begun at once; while all are at work, requests wait in line, and a thread that gets free takes
+//! as many of them as fill a block. Whoever has gone meanwhile is passed over.
 
 use super::{Network, Outputs, Rows};
 use crate::nn::panels::BLOCK;
