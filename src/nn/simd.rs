@@ -82,6 +82,10 @@ pub trait Simd: Copy {
     fn fma(self, a: Self::Register, b: Self::Register, c: Self::Register) -> Self::Register;
     /// Zero where the number is smaller than `limit`, by magnitude.
     fn flush(self, a: Self::Register, limit: f32) -> Self::Register;
+    /// Zero where the number is smaller than zero, every other to the last bit: −0 and NaN stay.
+    fn clip(self, a: Self::Register) -> Self::Register;
+    /// Zero where the number of `b` is not greater than zero, every other to the last bit.
+    fn where_positive(self, a: Self::Register, b: Self::Register) -> Self::Register;
 
     /// `a·b + c`, rounded once (IEEE 754-2008, `fusedMultiplyAdd`).
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
@@ -98,8 +102,9 @@ mod wide {
 
     use super::{Lane, Simd, Wide};
     use std::arch::x86_64::{
-        __m512, _CMP_NLT_UQ, _mm512_abs_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
-        _mm512_maskz_mov_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m512, _CMP_GT_OQ, _CMP_NLT_UQ, _mm512_abs_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_storeu_ps,
     };
 
     impl Wide {
@@ -158,6 +163,19 @@ mod wide {
         }
 
         #[inline(always)]
+        fn clip(self, a: __m512) -> __m512 {
+            // of two zeros, and beside a NaN, the maximum is the second: −0 and NaN stay
+            // SAFETY: see above.
+            unsafe { _mm512_max_ps(_mm512_setzero_ps(), a) }
+        }
+
+        #[inline(always)]
+        fn where_positive(self, a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see above.
+            unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(b, _mm512_setzero_ps()), a) }
+        }
+
+        #[inline(always)]
         fn mul_add(a: f32, b: f32, c: f32) -> f32 {
             a.mul_add(b, c)
         }
@@ -175,8 +193,8 @@ mod narrow {
 
     use super::{Lane, Narrow, Simd};
     use std::arch::x86_64::{
-        __m256, _CMP_NLT_UQ, _mm256_and_ps, _mm256_andnot_ps, _mm256_cmp_ps, _mm256_fmadd_ps,
-        _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps,
+        __m256, _CMP_GT_OQ, _CMP_NLT_UQ, _mm256_and_ps, _mm256_andnot_ps, _mm256_cmp_ps, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
     };
 
     const HALF: usize = 8;
@@ -243,6 +261,26 @@ mod narrow {
         }
 
         #[inline(always)]
+        fn clip(self, [low, high]: [__m256; 2]) -> [__m256; 2] {
+            // of two zeros, and beside a NaN, the maximum is the second: −0 and NaN stay
+            // SAFETY: see above.
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                [_mm256_max_ps(zero, low), _mm256_max_ps(zero, high)]
+            }
+        }
+
+        #[inline(always)]
+        fn where_positive(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: see above.
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                let kept = b.map(|b| _mm256_cmp_ps::<_CMP_GT_OQ>(b, zero));
+                [_mm256_and_ps(kept[0], a[0]), _mm256_and_ps(kept[1], a[1])]
+            }
+        }
+
+        #[inline(always)]
         fn mul_add(a: f32, b: f32, c: f32) -> f32 {
             a.mul_add(b, c)
         }
@@ -284,6 +322,16 @@ macro_rules! by_the_compiler {
             #[inline(always)]
             fn flush(self, a: Lane, limit: f32) -> Lane {
                 a.map(|value| if value.abs() < limit { 0.0 } else { value })
+            }
+
+            #[inline(always)]
+            fn clip(self, a: Lane) -> Lane {
+                a.map(|value| if value < 0.0 { 0.0 } else { value })
+            }
+
+            #[inline(always)]
+            fn where_positive(self, a: Lane, b: Lane) -> Lane {
+                std::array::from_fn(|lane| if b[lane] > 0.0 { a[lane] } else { 0.0 })
             }
 
             #[inline(always)]

@@ -51,10 +51,9 @@ fn gather<T: Copy + Default + PartialEq>(
     let origin = layout.tile(into.panels.start, 0..0).start;
     let n_blocks = layout.rows().div_ceil(BLOCK);
     let n_used = rows.len().div_ceil(BLOCK);
-    let used = |masks: &mut [Mask], each: fn(&mut Mask)| {
-        masks.chunks_exact_mut(n_blocks).for_each(|masks| masks[..n_used].iter_mut().for_each(each));
-    };
-    used(into.masks, Mask::clear);
+    for mask in into.masks.chunks_exact_mut(n_blocks).flat_map(|masks| &mut masks[..n_used]) {
+        mask.clear();
+    }
     // of what is to come, too, each piece asks for its own part
     let own = into.panels.start * PANEL..d.min(into.panels.end * PANEL);
     for (at, &row) in rows.iter().enumerate() {
@@ -72,5 +71,7 @@ fn gather<T: Copy + Default + PartialEq>(
             into.masks[number * n_blocks + at / BLOCK].note(at % BLOCK, lights(from));
         }
     }
-    used(into.masks, Mask::finish);
+    for mask in into.masks.chunks_exact_mut(n_blocks).flat_map(|masks| &mut masks[..n_used]) {
+        mask.finish();
+    }
 }

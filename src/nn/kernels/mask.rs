@@ -32,7 +32,8 @@ impl Mask {
         self.rows[row] = lights;
     }
 
-    /// Turns what was noted into columns as well.
+    /// Turns what was noted into columns as well. Inlined, as it is to have its caller's instructions.
+    #[inline(always)]
     pub fn finish(&mut self) {
         self.columns = self.rows;
         transpose_bits(&mut self.columns);
@@ -79,19 +80,19 @@ pub fn lights<T: Copy + Default + PartialEq>(x: &[T]) -> u64 {
 }
 
 /// Transposes a 64×64 matrix of bits: Warren, "Hacker's Delight", 2nd edition, 7-3.
+#[inline(always)]
 fn transpose_bits(rows: &mut [u64; 64]) {
-    let mut width = 32;
-    let mut low = 0x0000_0000_ffff_ffffu64;
-    while width != 0 {
-        let mut row = 0;
-        while row < 64 {
-            let swapped = (rows[row] >> width ^ rows[row + width]) & low;
-            rows[row] ^= swapped << width;
-            rows[row + width] ^= swapped;
-            row = (row + width + 1) & !width;
+    let mut kept = 0x0000_0000_ffff_ffffu64;
+    for width in [32, 16, 8, 4, 2, 1] {
+        for both in rows.chunks_exact_mut(2 * width) {
+            let (upper, lower) = both.split_at_mut(width);
+            for (upper, lower) in upper.iter_mut().zip(lower) {
+                let swapped = (*upper >> width ^ *lower) & kept;
+                *upper ^= swapped << width;
+                *lower ^= swapped;
+            }
         }
-        width /= 2;
-        low ^= low << width;
+        kept ^= kept << (width / 2);
     }
 }
 

@@ -154,6 +154,29 @@ fn what_is_not_a_number_comes_through() {
 }
 
 #[test]
+fn clipping_and_masking_are_what_they_say_bit_by_bit_on_every_machine() {
+    let edges = [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY];
+    let edges = [&edges[..], &[f32::NAN, -f32::NAN, f32::MIN_POSITIVE]].concat();
+    // every edge in every lane, and behind the last whole one
+    let all: Vec<f32> = edges.iter().copied().cycle().take(13 * 16 + 13).collect();
+    // and beside every other one
+    let others: Vec<f32> = (0..all.len()).map(|at| edges[(at + at / edges.len()) % edges.len()]).collect();
+    let bits = |numbers: &[f32]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
+    for (clipped, masked) in on_every_isa(|| {
+        let (mut clipped, mut masked) = (all.clone(), others.clone());
+        elementwise::relu(&mut clipped);
+        elementwise::mask(&mut masked, &all);
+        (clipped, masked)
+    }) {
+        let want: Vec<f32> = all.iter().map(|&z| if z < 0.0 { 0.0 } else { z }).collect();
+        assert_eq!(bits(&clipped), bits(&want));
+        let want: Vec<f32> =
+            all.iter().zip(&others).map(|(&a, &dx)| if a > 0.0 { dx } else { 0.0 }).collect();
+        assert_eq!(bits(&masked), bits(&want));
+    }
+}
+
+#[test]
 fn a_transpose_is_one() {
     let tile = numbers(7 * 32, 1.0, 5);
     let mut out = vec![f32::NAN; 32 * 16];
