@@ -68,7 +68,13 @@ impl FromRequest<AppState> for PredictBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
-        whole(request.into_body(), PREDICT_BODY_LIMIT, &app.bodies, PATIENCE).await.map(Self)
+        Self::read(request.into_body(), app).await
+    }
+}
+
+impl PredictBytes {
+    pub async fn read(body: Body, app: &AppState) -> Result<Self, Problem> {
+        whole(body, PREDICT_BODY_LIMIT, &app.bodies, PATIENCE).await.map(Self)
     }
 }
 

@@ -9,9 +9,10 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, R
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_path_to_error::Segment;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
@@ -195,8 +196,14 @@ pub struct ApiQuery<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Query::<T>::from_request_parts(parts, state).await {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // most requests have none; of a `T` that needs some, `Query` below says which
+        if parts.uri.query().is_none()
+            && let Ok(value) = T::deserialize(no_parameters())
+        {
+            return Ok(Self(value));
+        }
+        match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(value)) => Ok(Self(value)),
             Err(rejection) => {
                 let text = rejection.source().map_or_else(|| rejection.body_text(), ToString::to_string);
@@ -211,13 +218,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     }
 }
 
+fn no_parameters() -> MapDeserializer<'static, std::iter::Empty<((), ())>, serde::de::value::Error> {
+    MapDeserializer::new(std::iter::empty())
+}
+
 /// The essence of a `content-type` header: lower-case type and subtype, without parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContentType(String);
+pub struct ContentType<'a>(Cow<'a, str>);
 
-impl ContentType {
+impl<'a> ContentType<'a> {
     /// Also refuses encoded bodies: nothing here decompresses them.
-    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(headers: &'a HeaderMap) -> Result<Self, Problem> {
         if headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity") {
             return Err(Problem::new(
                 Code::UnsupportedMediaType,
@@ -226,7 +237,8 @@ impl ContentType {
         }
         let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let essence = value.split(';').next().unwrap_or("").trim();
-        Ok(Self(essence.to_ascii_lowercase()))
+        let is_lower = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
+        Ok(Self(if is_lower { essence.into() } else { essence.to_ascii_lowercase().into() }))
     }
 
     pub fn as_str(&self) -> &str {
@@ -238,8 +250,8 @@ impl ContentType {
     }
 }
 
-impl std::fmt::Display for ContentType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ContentType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { f.write_str("of no stated type") } else { write!(f, "`{}`", self.0) }
     }
 }

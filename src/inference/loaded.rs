@@ -5,13 +5,14 @@ use super::{Outputs, Overloaded, Rows};
 use crate::artifacts::Model;
 use crate::domain::VersionRef;
 use crate::nn::{Forward, Mlp};
+use serde_json::value::RawValue;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Multiplications above which rows are answered off the async threads: about half a millisecond.
 const INLINE_COST: usize = 4_000_000;
 
-/// Larger buffers are made anew: those who need them need long for their rows.
+/// What a network keeps at most of buffers nobody uses; what does not fit is made anew.
 const MAX_KEPT_BYTES: u128 = 1 << 20;
 
 /// A model with what it takes to ask it.
@@ -19,20 +20,27 @@ const MAX_KEPT_BYTES: u128 = 1 << 20;
 pub struct Network {
     pub model: Model,
     /// Buffers to answer rows with, while nobody does.
-    idle: Mutex<Option<Forward>>,
+    idle: Mutex<Vec<Forward>>,
     pub(super) queue: Queue,
 }
 
 /// A version ready to answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Loaded {
     pub version: VersionRef,
+    /// What its answers say of the version, since the first of them.
+    answered_by: OnceLock<Box<RawValue>>,
     network: Arc<Network>,
 }
 
 impl Loaded {
     pub(super) fn new(version: VersionRef, network: Arc<Network>) -> Self {
-        Self { version, network }
+        Self { version, answered_by: OnceLock::new(), network }
+    }
+
+    /// The version in JSON, which `write` is asked for once: every answer says the same of it.
+    pub fn answered_by(&self, write: fn(&VersionRef) -> Box<RawValue>) -> &RawValue {
+        self.answered_by.get_or_init(|| write(&self.version))
     }
 
     /// Answers rows: on this thread while it is short, for a hop to another costs as much as the network itself; in line
@@ -82,13 +90,19 @@ impl Network {
     /// If `rows` is not a whole number of rows.
     pub fn answer(&self, rows: &Rows) -> Outputs {
         let mut logits = vec![0.0; self.n_rows(rows) * self.n_classes()];
-        let idle = self.idle().take();
+        let idle = self.idle().pop();
         let mut forward = idle.unwrap_or_else(|| Forward::new(self.mlp().shape()));
         forward.logits(self.mlp(), rows.features(), &mut logits);
-        if forward.size_bytes() <= MAX_KEPT_BYTES {
-            *self.idle() = Some(forward);
-        }
+        self.keep(forward);
         Outputs::new(logits, self.n_classes())
+    }
+
+    fn keep(&self, forward: Forward) {
+        let mut idle = self.idle();
+        let kept: u128 = idle.iter().map(Forward::size_bytes).sum();
+        if kept + forward.size_bytes() <= MAX_KEPT_BYTES {
+            idle.push(forward);
+        }
     }
 
     /// Multiplications one row costs.
@@ -100,7 +114,7 @@ impl Network {
         &self.model.mlp
     }
 
-    fn idle(&self) -> MutexGuard<'_, Option<Forward>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Forward>> {
         // nothing is left half done
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,6 +141,19 @@ pub(super) mod tests {
             class_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
             lineage: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn buffers_of_several_at_a_time_are_kept_within_bounds() {
+        let network = network();
+        let size = Forward::new(network.mlp().shape()).size_bytes();
+        let room = usize::try_from(MAX_KEPT_BYTES / size).unwrap();
+        for n in 0..room + 3 {
+            assert_eq!(network.idle().len(), n.min(room));
+            network.keep(Forward::new(network.mlp().shape()));
+        }
+        network.answer(&Rows::F32(vec![0.5, -1.0]));
+        assert_eq!(network.idle().len(), room, "who answers takes one and gives it back");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::formats::{Values, npy};
 use crate::inference::{Loaded, Outputs};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -19,15 +20,17 @@ pub struct AnsweredBy<'a> {
     pub digest: &'a str,
 }
 
-impl<'a> AnsweredBy<'a> {
-    fn of(version: &'a VersionRef) -> Self {
-        Self { name: &version.model, version: version.version, id: version.id, digest: &version.digest }
+impl AnsweredBy<'_> {
+    fn json(version: &VersionRef) -> Box<RawValue> {
+        let VersionRef { model: name, version, id, digest } = version;
+        to_raw_value(&AnsweredBy { name, version: *version, id: *id, digest }).expect("names and a number")
     }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PredictView<'a> {
-    pub model: AnsweredBy<'a>,
+    #[schema(value_type = AnsweredBy<'a>)]
+    pub model: &'a RawValue,
     /// One for each row, in order.
     #[schema(value_type = Vec<PredictionView>)]
     pub predictions: Predictions<'a>,
@@ -179,7 +182,7 @@ fn best(probabilities: &[f32], k: usize, top: &mut Vec<(u32, f32)>) {
 
 /// The whole answer as a JSON document.
 pub fn json(loaded: &Loaded, predictions: Predictions<'_>) -> Vec<u8> {
-    let view = PredictView { model: AnsweredBy::of(&loaded.version), predictions };
+    let view = PredictView { model: loaded.answered_by(AnsweredBy::json), predictions };
     // about what it takes, so that it need not grow
     let n_numbers = view.predictions.outputs.n_rows() * (view.predictions.outputs.n_classes() + 12);
     let mut bytes = Vec::with_capacity(256 + 12 * n_numbers);

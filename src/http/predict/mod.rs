@@ -16,7 +16,8 @@ use super::telemetry::{SERVER_TIMING, Stopwatch};
 use crate::inference::Loaded;
 use answer::{PredictView, PredictionView, Predictions};
 use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bulk::{Incoming, Outgoing};
@@ -51,9 +52,10 @@ const ANSWER: &str = "One answer a row. Lines are answered in lines while they a
 pub async fn predict(
     State(app): State<AppState>,
     ApiQuery(query): ApiQuery<PredictQuery>,
-    request: Request,
+    exchange: Exchange,
+    body: Body,
 ) -> Result<Response, Problem> {
-    answer(&app, None, query, request).await
+    answer(&app, None, query, exchange, body).await
 }
 
 /// Ask the model the address names.
@@ -71,9 +73,10 @@ pub async fn predict_model(
     State(app): State<AppState>,
     ApiPath(reference): ApiPath<String>,
     ApiQuery(query): ApiQuery<PredictQuery>,
-    request: Request,
+    exchange: Exchange,
+    body: Body,
 ) -> Result<Response, Problem> {
-    answer(&app, Some(reference), query, request).await
+    answer(&app, Some(reference), query, exchange, body).await
 }
 
 /// How rows are written.
@@ -122,30 +125,45 @@ impl Kind {
     }
 }
 
+/// How rows come, and how answers are to go, by the head of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    kind: Kind,
+    accepted: &'static str,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Exchange {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let kind = Kind::of(&parts.headers)?;
+        let accepted = negotiate(&parts.headers, kind.offers())?;
+        Ok(Self { kind, accepted })
+    }
+}
+
 async fn answer(
     app: &AppState,
     reference: Option<String>,
     query: PredictQuery,
-    request: Request,
+    Exchange { kind, accepted }: Exchange,
+    body: Body,
 ) -> Result<Response, Problem> {
     // what is rare is boxed below: it would make the state of every request larger, which is moved about
-    let kind = Kind::of(request.headers())?;
-    let accepted = negotiate(request.headers(), kind.offers())?;
     fits(&query, accepted)?;
     let format = match kind {
         Kind::Lines => {
-            let bulk =
-                answer_in_bulk(app, reference, query, Incoming::lines(), accepted, request.into_body());
+            let bulk = answer_in_bulk(app, reference, query, Incoming::lines(), accepted, body);
             return Box::pin(bulk).await;
         }
         Kind::Whole(Format::Npy) if accepted != JSON => {
-            let bulk = answer_in_bulk(app, reference, query, Incoming::npy(), accepted, request.into_body());
+            let bulk = answer_in_bulk(app, reference, query, Incoming::npy(), accepted, body);
             return Box::pin(bulk).await;
         }
         Kind::Whole(format) => format,
     };
 
-    let PredictBytes(body) = PredictBytes::from_request(request, app).await?;
+    let PredictBytes(body) = PredictBytes::read(body, app).await?;
     let mut watch = Stopwatch::start();
     let (input, body_model, body_wants) = match format {
         Format::Raw => (Input::Raw(body, query.dtype.unwrap_or_default()), None, None),
@@ -181,7 +199,7 @@ async fn answer(
     };
     let headers =
         [(header::CONTENT_TYPE, HeaderValue::from_static(accepted)), (SERVER_TIMING, spent.server_timing())];
-    let mut response = (headers, body).into_response();
+    let mut response = (headers, Body::from(body)).into_response();
     if accepted == NPY {
         response.headers_mut().extend([model_version(&loaded)]);
     }

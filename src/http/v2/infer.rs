@@ -10,6 +10,7 @@ use super::super::telemetry::{SERVER_TIMING, Stopwatch};
 use super::answer::{InferResponse, write};
 use super::body::{Framing, HEADER, HEADER_NAME};
 use super::request::{InferRequest, Request};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -84,7 +85,7 @@ async fn answer(
     let body = write(&loaded.version, &loaded.model.class_names, id, &outputs, &wanted);
     let media_type = HeaderValue::from_static(if body.json_length.is_some() { BINARY } else { JSON });
     let headers = [(header::CONTENT_TYPE, media_type), (SERVER_TIMING, spent.server_timing())];
-    let mut response = (headers, body.bytes).into_response();
+    let mut response = (headers, Body::from(body.bytes)).into_response();
     if let Some(length) = body.json_length {
         response.headers_mut().insert(HEADER_NAME, ascii(&length.to_string()));
     }
