@@ -3,7 +3,7 @@
 //!
 //! Each contestant is a process of its own, and so is the load generator, which is the same for all. One connection
 //! shows how long an answer takes, 32 how many there are in a second. Contestants take turns, several rounds long, and
-//! every ratio is one within a round.
+//! every ratio is one within a round. A round that others disturbed is measured again, up to as often as there are rounds.
 //!
 //! ```text
 //! make bench-serve                           everything

@@ -4,7 +4,7 @@ use crate::rounds::median;
 use std::fmt;
 
 /// Cores others may use without making a figure void.
-const MOST_OTHERS: f64 = 0.1;
+pub const MOST_OTHERS: f64 = 0.1;
 
 /// A figure of several rounds: the middle one, the lowest and the highest.
 pub struct Spread {
