@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Bytes of a database that are looked through at every start: a tenth of a second.
 const CHECKED_ALWAYS: u64 = 64 << 20;
 /// Enough for the event streams' short reads; more would only queue on the same disk.
-const N_READERS: u32 = 4;
+pub(super) const N_READERS: u32 = 4;
 /// How long a statement waits for a lock another connection holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an opening waits for the process before it to let go, as in a restart.
@@ -46,7 +46,11 @@ impl Store {
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
         check(&write, path).await?;
         upgrade(&write, path).await?;
-        let read = pool().max_connections(N_READERS).connect_with(options.pragma("query_only", "on")).await?;
+        // all at once, and no file for who comes later: it would read, and write, another one in the place of this
+        let options = options.create_if_missing(false);
+        write.set_connect_options(options.clone());
+        let readers = pool().min_connections(N_READERS).max_connections(N_READERS);
+        let read = readers.connect_with(options.pragma("query_only", "on")).await?;
         let place = Arc::new(Place::of(path, lock)?);
         Ok(Self { read, write, place, registry: Registry::default() })
     }

@@ -1,8 +1,10 @@
 //! The store's suite: plain async functions over a store, so that another database can be put through them.
 
 use super::fixtures::{FOR_EVER, assert_consistent, broken, open, product, publish, train_run, unlearn_run};
+use super::open::N_READERS;
 use super::{Fence, NewEvent, NewVersion, Page, Publish, RunChange, RunFilter, Store, StoreError};
 use crate::domain::{Best, EventKind, Kind, ModelName, ModelRef, Origin, Priority, Progress, Run, Status};
+use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -464,6 +466,23 @@ async fn a_damaged_row_is_named() {
         sqlx::query(sql).execute(&store.write).await.unwrap();
         let error = store.run(run.id).await.unwrap_err().to_string();
         assert!(error.contains(&run.id.to_string()) && error.contains(column), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn all_who_read_read_the_file_that_was_opened() {
+    let (dir, store) = open().await;
+    store.insert_run(train_run("m")).await.unwrap();
+    let (path, away) = (dir.path().join("lethe.db"), dir.path().join("away"));
+    std::fs::rename(&path, &away).unwrap();
+    std::fs::write(&path, "").unwrap();
+    let readers = join_all((0..N_READERS).map(|_| store.read.acquire())).await;
+    std::fs::rename(&away, &path).unwrap();
+    for reader in readers {
+        let mut reader = reader.unwrap();
+        let runs: Vec<i64> =
+            sqlx::query_scalar("select count(*) from run").fetch_all(&mut *reader).await.unwrap();
+        assert_eq!(runs, [1]);
     }
 }
 
