@@ -52,7 +52,7 @@ bench-events: ## 5,000 readers of a running training: events lost, memory, predi
 
 bench-serve: ## predictions beside an empty request and Python's servers (installs FastAPI, LitServe, ONNX Runtime)
 	@$(MAKE) --no-print-directory $(SERVING_PEERS)/installed || echo "going on without the peers"
-	cargo bench --locked --quiet --bench serving -- $(if $(ROWS),"$(ROWS)")
+	cargo bench --locked --quiet --profile dist --bench serving -- $(if $(ROWS),"$(ROWS)")
 
 SERVING_PEERS := target/serving-peers
 $(SERVING_PEERS)/installed: benches/serving/peers/requirements.txt
