@@ -100,19 +100,19 @@ impl Series<'_> {
         self.turns.iter().map(|turn| turn.others).fold(0.0, f64::max)
     }
 
-    /// A figure of ours with another's, round by round.
-    fn beside(&self, other: &Self, figure: fn(&Turn) -> f64) -> impl Iterator<Item = (f64, f64)> {
-        self.turns.iter().zip(&other.turns).map(move |(ours, theirs)| (figure(ours), figure(theirs)))
+    /// A figure of ours as a multiple of another's, round by round.
+    fn multiples(&self, other: &Self, figure: fn(&Turn) -> f64) -> impl Iterator<Item = f64> {
+        self.turns.iter().zip(&other.turns).map(move |(ours, theirs)| figure(ours) / figure(theirs))
     }
 
     /// Median latency as a multiple of another's, round by round.
     fn latency_to(&self, other: &Self) -> Spread {
-        Spread::of(self.beside(other, |turn| turn.alone.p50_us).map(|(ours, theirs)| ours / theirs))
+        Spread::of(self.multiples(other, |turn| turn.alone.p50_us))
     }
 
     /// Answers a second as a multiple of another's, round by round.
     fn paces_to(&self, other: &Self) -> impl Iterator<Item = f64> {
-        self.beside(other, |turn| turn.crowd.per_second).map(|(ours, theirs)| ours / theirs)
+        self.multiples(other, |turn| turn.crowd.per_second)
     }
 
     fn pace_to(&self, other: &Self) -> Spread {
